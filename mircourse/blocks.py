@@ -36,6 +36,8 @@ class SameConv2d(nn.Conv2d):
         Channels in and out.
     kernel_size : int or (int, int)
         Rows of frequency and frames of time; one number for a square.
+    groups : int
+        Blocks of channels that do not see each other.
     bias : bool
         Add a number per output channel. Useless before batch normalisation, which subtracts it.
 
@@ -51,10 +53,11 @@ class SameConv2d(nn.Conv2d):
         out_channels: int,
         kernel_size: int | tuple[int, int],
         *,
+        groups: int = 1,
         bias: bool = True,
     ) -> None:
         f, t = as_kernel(kernel_size)
-        super().__init__(in_channels, out_channels, (f, t), bias=bias)
+        super().__init__(in_channels, out_channels, (f, t), groups=groups, bias=bias)
         self.margins = ((t - 1) // 2, t // 2, (f - 1) // 2, f // 2)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -349,6 +352,18 @@ class SpectrogramInput(nn.Module):
             raise ValueError(f"got NaN or infinity in spectrograms of shape {shape}")
         return x
 
+    def require_spectrogram(self, x: Tensor) -> Tensor:
+        """Return ``x`` if it has the three axes of a batch of spectrograms.
+
+        Raises
+        ------
+        ValueError
+            If it has not.
+        """
+        if x.ndim != 3:
+            raise ValueError(f"got shape {tuple(x.shape)}; expected (B, {self.rows}, T)")
+        return x
+
 
 class Standardize(nn.Module):
     """Bring each spectrogram to mean 0 and standard deviation 1 over all of its values.
@@ -396,3 +411,18 @@ def as_kernel(kernel_size: int | tuple[int, int]) -> tuple[int, int]:
             f"got kernel size {kernel_size!r}; expected one positive integer or two, (f, t)"
         )
     return sides[0], sides[1]
+
+
+def scaled(channels: int, width: float) -> int:
+    """Return ``width`` times ``channels``, rounded, and at least 4.
+
+    Lesson: book/cnn/musiccnn
+
+    Raises
+    ------
+    ValueError
+        If ``width`` is not positive.
+    """
+    if not width > 0:
+        raise ValueError(f"got width={width!r}; expected a positive factor such as 0.25")
+    return max(4, round(width * channels))

@@ -29,10 +29,19 @@ from mircourse.blocks import (
     as_kernel,
     conv_block,
     normalizer,
+    scaled,
 )
 from mircourse.features import LogMel
+from mircourse.harmonic import HarmonicCNN, HarmonicStack
 
-__all__ = ["AttentionPooling", "MultiScaleConv2d", "MusicCNN", "SameConv2d"]
+__all__ = [
+    "AttentionPooling",
+    "HarmonicCNN",
+    "HarmonicStack",
+    "MultiScaleConv2d",
+    "MusicCNN",
+    "SameConv2d",
+]
 
 Branches = Literal["both", "tall", "wide", "square"]
 
@@ -124,7 +133,7 @@ class MusicCNN(nn.Module):
             LogMel(sample_rate, n_fft=n_fft, hop_length=hop_length, n_mels=n_mels), rows=n_mels
         )
         self.normalize = normalizer(normalize, n_mels)
-        c1, c2, c3 = (max(4, round(width * c)) for c in (64, 128, 256))
+        c1, c2, c3 = (scaled(c, width) for c in (64, 128, 256))
         shapes = BRANCHES[branches]
         channels = _matched_channels(c1, c2, c3, shapes=list(shapes.values()), scales=scales)
         first = (
@@ -170,10 +179,7 @@ class MusicCNN(nn.Module):
         ValueError
             If the shape is another.
         """
-        if spectrogram.ndim != 3:
-            shape = tuple(spectrogram.shape)
-            raise ValueError(f"got shape {shape}; expected (B, {self.spectrogram.rows}, T)")
-        return self(spectrogram)
+        return self(self.spectrogram.require_spectrogram(spectrogram))
 
     def extract_features(self, x: Tensor) -> dict[str, Tensor]:
         """Return the maps on the way from ``x`` to the logits, by name.
