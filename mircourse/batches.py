@@ -94,7 +94,7 @@ class Batches:
         digest = hashlib.sha256(str(self.n_items).encode())
         for part in self.arrays or ():
             digest.update(f"{part.dtype} {tuple(part.shape)}".encode())
-            digest.update(memoryview(part.contiguous().numpy()).cast("B"))
+            digest.update(part.contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
 
     def _take(self, index: Tensor) -> Any:
