@@ -19,20 +19,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from mircourse.blocks import (
-    AttentionPooling,
-    ClassifierHead,
-    MultiScaleConv2d,
-    Pooling,
-    SameConv2d,
-    SpectrogramInput,
-    as_kernel,
-    conv_block,
-    normalizer,
-    scaled,
-)
+from mircourse.blocks import MultiScaleConv2d, SameConv2d, as_kernel, conv_block, scaled
+from mircourse.classifier import SpectrogramClassifier, SpectrogramInput, normalizer
 from mircourse.features import LogMel
 from mircourse.harmonic import HarmonicCNN, HarmonicStack
+from mircourse.onsets import OnsetCNN, peak_pick
+from mircourse.pooling import AttentionPooling, ClassifierHead, Pooling
 
 __all__ = [
     "AttentionPooling",
@@ -40,7 +32,9 @@ __all__ = [
     "HarmonicStack",
     "MultiScaleConv2d",
     "MusicCNN",
+    "OnsetCNN",
     "SameConv2d",
+    "peak_pick",
 ]
 
 Branches = Literal["both", "tall", "wide", "square"]
@@ -55,13 +49,13 @@ BRANCHES = {
 }
 
 
-class MusicCNN(nn.Module):
+class MusicCNN(SpectrogramClassifier):
     r"""Classify recordings with tall and wide filters on a log-mel spectrogram.
 
     Log-mel, normalisation, a 3 × 3 block, then two branches in parallel: *tall* 12 × 1 filters see
     twelve neighbouring rows of one instant (harmonic structure), *wide* 1 × 7 filters see seven
     frames of one row (how a sound begins, lasts and repeats). A 3 × 3 block joins them; time is
-    pooled with attention, :eq:`cnn-attention`. A filter is the tensor of :eq:`cnn-filter`,
+    pooled with attention, :eq:`eq:cnn-attention`. A filter is the tensor of :eq:`eq:cnn-filter`,
 
     .. math:: W \in \mathbb{R}^{f \times t \times c_{in} \times c_{out}}
 
@@ -84,7 +78,7 @@ class MusicCNN(nn.Module):
         Filter shapes of the second block. The variants with one shape (square is 3 × 3) get as
         many channels as make their parameter count that of ``"both"``.
     scales : sequence of int or (int, int)
-        Kernels of the first block. More than one makes it the sum of :eq:`cnn-multiscale`; the
+        Kernels of the first block. More than one makes it the sum of :eq:`eq:cnn-multiscale`; the
         second block then gives up the channels that this costs.
     pooling : {"attention", "average"}
         How time is pooled.
@@ -161,26 +155,6 @@ class MusicCNN(nn.Module):
             dropout=dropout,
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return logits ``(B, n_classes)`` of waveforms ``(B, samples)`` or log-mels ``(B, F, T)``.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If ``x`` is neither, is empty, or holds NaN or infinity.
-        """
-        return self.maps(x)["logits"]
-
-    def classify(self, spectrogram: Tensor) -> Tensor:
-        """Return logits ``(B, n_classes)`` of log-mel spectrograms ``(B, n_mels, T)``.
-
-        Raises
-        ------
-        ValueError
-            If the shape is another.
-        """
-        return self(self.spectrogram.require_spectrogram(spectrogram))
-
     def extract_features(self, x: Tensor) -> dict[str, Tensor]:
         """Return the maps on the way from ``x`` to the logits, by name.
 
@@ -196,15 +170,10 @@ class MusicCNN(nn.Module):
             (those the model has, or ``square``), of the same size; ``conv3`` (B, C, F/4, T/4);
             ``attention`` (B, T/4), which sums to 1 over time; ``embedding`` (B, D).
         """
-        maps = self.maps(x)
-        del maps["logits"]
-        return maps
+        return super().extract_features(x)
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
-        """Return every map of the forward pass, ``logits`` included: the one place it is written.
-
-        Lesson: book/cnn/musiccnn
-        """
+        """Return the maps of `extract_features` and the logits; the forward pass itself."""
         spectrogram = self.spectrogram(x)  # (B, samples) -> (B, F, T)
         maps = {"spectrogram": spectrogram}
         h = self.normalize(spectrogram).unsqueeze(1)  # (B, F, T) -> (B, 1, F, T)

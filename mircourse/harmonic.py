@@ -16,22 +16,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mircourse.blocks import (
-    ClassifierHead,
-    Pooling,
-    SameConv2d,
-    SpectrogramInput,
-    conv_block,
-    scaled,
-)
+from mircourse.blocks import SameConv2d, conv_block, scaled
+from mircourse.classifier import SpectrogramClassifier, SpectrogramInput
 from mircourse.features import C1_HZ, LogCQT
+from mircourse.pooling import ClassifierHead, Pooling
 
 
 class HarmonicStack(nn.Module):
     r"""Read a log-frequency spectrogram at the harmonics of each of its lower rows.
 
     Channel :math:`h` of row :math:`k` is the input around :math:`k + B \log_2 h`, weighted by a
-    triangle whose half-width :math:`b_h \ge 1` bins is learned, :eq:`cnn-harmonic`:
+    triangle whose half-width :math:`b_h \ge 1` bins is learned, :eq:`eq:cnn-harmonic`:
 
     .. math:: y_{h,k} = \frac{\sum_j \Lambda_h(j - k)\, x_j}{\sum_j \Lambda_h(j - k)}, \quad
               \Lambda_h(d) = \max\left(0, 1 - \frac{|d - B \log_2 h|}{b_h}\right)
@@ -140,11 +135,11 @@ class HarmonicStack(nn.Module):
             return power.log().to(x.dtype)
 
 
-class HarmonicCNN(nn.Module):
+class HarmonicCNN(SpectrogramClassifier):
     r"""Classify recordings from harmonics stacked as channels.
 
     A constant-Q spectrogram is read at the harmonics of each candidate fundamental
-    (`HarmonicStack`, :eq:`cnn-harmonic`); each harmonic gets its own 3 × 3 filters, a 1 × 1
+    (`HarmonicStack`, :eq:`eq:cnn-harmonic`); each harmonic gets its own 3 × 3 filters, a 1 × 1
     convolution combines them, a 3 × 3 block follows, time is pooled with attention. Up to that
     pooling a transposed note gives the same maps, moved: the model need not learn each pitch anew.
     After Won, Chun, Nieto and Serra (2020).
@@ -255,26 +250,6 @@ class HarmonicCNN(nn.Module):
             dropout=dropout,
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return logits ``(B, n_classes)`` of waveforms ``(B, samples)`` or of spectrograms.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If ``x`` is neither, is empty, or holds NaN or infinity.
-        """
-        return self.maps(x)["logits"]
-
-    def classify(self, spectrogram: Tensor) -> Tensor:
-        """Return logits ``(B, n_classes)`` of log-power constant-Q spectrograms ``(B, rows, T)``.
-
-        Raises
-        ------
-        ValueError
-            If the shape is another.
-        """
-        return self(self.spectrogram.require_spectrogram(spectrogram))
-
     def extract_features(self, x: Tensor) -> dict[str, Tensor]:
         """Return the maps on the way from ``x`` to the logits, by name.
 
@@ -290,15 +265,10 @@ class HarmonicCNN(nn.Module):
             (B, 32 H, F, T/2); ``combined`` (B, C, F/2, T/2); ``conv3`` (B, C, F/4, T/4);
             ``attention`` (B, T/4), which sums to 1 over time; ``embedding`` (B, D).
         """
-        maps = self.maps(x)
-        del maps["logits"]
-        return maps
+        return super().extract_features(x)
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
-        """Return every map of the forward pass, ``logits`` included: the one place it is written.
-
-        Lesson: book/cnn/harmoniccnn
-        """
+        """Return the maps of `extract_features` and the logits; the forward pass itself."""
         spectrogram = self.spectrogram(x)  # (B, samples) -> (B, rows, T)
         maps = {"spectrogram": spectrogram}
         maps["harmonics"] = h = self.harmonics(spectrogram)  # (B, rows, T) -> (B, H, F, T)
