@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 import mircourse
+from mircourse import registry
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,6 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     try:
         return args.run(args)
+    except registry.DataError as error:
+        print(f"mircourse: {error}", file=sys.stderr)
+        return 1
     except BrokenPipeError:
         # The reader of our output, such as ``head``, has gone: there is no one left to tell.
         sys.stderr.close()
@@ -80,8 +84,6 @@ def _doctor(args: argparse.Namespace) -> int:
 
 
 def _data_list(args: argparse.Namespace) -> int:
-    from mircourse import registry
-
     known = sorted(registry.entries().values(), key=lambda entry: entry.name)
     width = max((len(entry.name) for entry in known), default=0)
     for entry in known:

@@ -84,6 +84,10 @@ def section(name: str, result: dict) -> Iterator[str]:
             yield "| " + " | ".join(cell(part) for part in line) + " |"
         yield ":::"
         yield ""
+    for difference in result.get("differences", []):
+        task = f" ({difference['task']})" if difference.get("task") else ""
+        yield f"- {difference['a']} − {difference['b']}{task}: {interval(difference)}"
+    yield ""
     if any(row.get("kind") == "published" for row in result["rows"]):
         yield "\\* As published; the protocol may differ from ours."
         yield ""
