@@ -321,9 +321,8 @@ def cqt(
 
     frequencies = f_min * 2.0 ** (np.arange(n_bins) / bins_per_octave)
     lengths = _quality(bins_per_octave) * sample_rate / frequencies
-    # The FFT of the lowest octave is the next power of two, at any of the rates in between.
-    shortest = 2 ** int(np.ceil(np.log2(lengths.max())) + 1)
-    padded = np.pad(samples, (0, max(0, shortest - samples.size)))
+    longest = 2 ** int(np.ceil(np.log2(lengths.max())))  # librosa's FFT for the lowest octave
+    padded = np.pad(samples, (0, max(0, longest - samples.size)))
     try:
         transform = librosa.cqt(
             padded,
