@@ -245,8 +245,8 @@ def _play(batch: list[_Job], soundfont: bytes) -> list[NDArray[np.float32]]:
         if stereo.max(initial=0) == 32767 or stereo.min(initial=0) == -32768:
             (stereo,) = _sample([job], soundfont, _SOFT)
             gain = (_LOUD / _SOFT) ** 2
-        mono = stereo.mean(axis=1, dtype=np.float32)  # (samples, 2) -> (samples,)
-        audio.append(mono * np.float32(gain / 32768))
+        mono = stereo[:, 0].astype(np.float32) + stereo[:, 1]  # (samples, 2) -> (samples,)
+        audio.append(mono * np.float32(gain / 65536))
     return audio
 
 
