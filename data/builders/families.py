@@ -1,0 +1,223 @@
+"""Find melody families among the shipped scores and assign them to train, valid and test.
+
+Reads the archives in ``<out>/scores`` and writes ``<out>/scores/families.json``: for each
+collection, each piece's family (the id of its first member) and split.
+
+Two pieces are related if a stretch of one melody matches a stretch of the other, whatever the key:
+
+1. The melody is the soprano, or else the top part; the highest note where several start together.
+   Repeated pitches are joined, and each step to the next note is an interval modulo 12.
+2. Pairs that share at least `SHARED` of the shorter one's runs of `RUN` intervals are candidates.
+3. A candidate's score is the best local alignment (Smith and Waterman, 1981) of the two interval
+   sequences: a match counts 1, a mismatch or a gap -1. The pair is related if the score reaches
+   `SCORE` and the given share of the shorter sequence.
+
+Chorales that carry the same title are related too. A family is a connected set of related pieces.
+Tunes are compared across Ryan, O'Neill and Aird; the other collections each within themselves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+RUN = 5
+SHARED = 0.15
+SCORE = 14
+# Share of the shorter melody that the alignment's score must reach.
+SHARE = {"tunes": 0.4, "bach": 0.55}
+GROUPS = {
+    "tunes": ("ryan", "oneill", "aird"),
+    "bach": ("bach",),
+    "beethoven": ("beethoven",),
+    "haydn": ("haydn",),
+    "mozart": ("mozart",),
+    "schumann": ("schumann",),
+    "trecento": ("trecento",),
+    "monteverdi": ("monteverdi",),
+}
+FRACTIONS = {"train": 0.70, "valid": 0.15, "test": 0.15}
+
+
+def build(out: Path, source: Path | None = None) -> None:
+    """Write ``<out>/scores/families.json``."""
+    result: dict[str, dict[str, tuple[str, str]]] = {}
+    for group, collections in GROUPS.items():
+        labels: list[dict] = []
+        melodies: list[np.ndarray] = []
+        for name in collections:
+            for label, table in read(out / "scores" / f"{name}.npz"):
+                labels.append({**label, "collection": name})
+                melodies.append(intervals(table, label))
+        edges = related(melodies, SHARE.get(group, 0.5))
+        if group == "bach":
+            edges += same_title(labels)
+        family = connected(len(labels), edges)
+        split = assign(labels, family)
+        for label, root in zip(labels, family, strict=True):
+            row = (labels[root]["id"], split[root])
+            result.setdefault(label["collection"], {})[label["id"]] = row
+        count = Counter(split[root] for root in family)
+        print(f"{group}: {len(labels)} pieces, {len(set(family))} families, {dict(count)}")
+    (out / "scores" / "families.json").write_text(as_text(result), encoding="utf-8")
+
+
+def read(path: Path) -> Iterable[tuple[dict, np.ndarray]]:
+    """Yield each piece's metadata and notes (n, 3): onset in ticks, pitch, voice."""
+    with np.load(path, allow_pickle=False) as archive:
+        members = {name: archive[name] for name in archive.files}
+    start = members["start"]
+    for index, label in enumerate(json.loads(members["pieces"].tobytes())):
+        piece = slice(start[index], start[index + 1])
+        onset = np.cumsum(members["onset"][piece], dtype=np.int64)
+        yield label, np.stack([onset, members["pitch"][piece], members["voice"][piece]], axis=1)
+
+
+def intervals(table: np.ndarray, label: dict) -> np.ndarray:
+    """Return the melody's steps between different pitches, modulo 12, (n,) int8."""
+    names = label.get("parts", [])
+    voice = next((i for i, part in enumerate(names) if part.startswith("Soprano")), None)
+    if voice is None or not (table[:, 2] == voice).any():
+        voice = table[:, 2].min()
+    top: dict[int, int] = {}
+    for onset, pitch, _ in table[table[:, 2] == voice]:
+        top[onset] = max(pitch, top.get(onset, 0))
+    steps = np.diff(np.array(list(top.values())))
+    return (steps[steps != 0] % 12).astype(np.int8)
+
+
+def related(melodies: list[np.ndarray], share: float) -> list[tuple[int, int]]:
+    """Return the pairs of melodies that belong together."""
+    length = np.array([len(melody) for melody in melodies])
+    pairs = candidates(melodies)
+    if not len(pairs):
+        return []
+    score = alignment_scores(melodies, pairs)
+    shorter = np.minimum(length[pairs[:, 0]], length[pairs[:, 1]])
+    identical = np.array([np.array_equal(melodies[a], melodies[b]) for a, b in pairs])
+    keep = ((score >= SCORE) & (score >= share * shorter)) | identical
+    return [(int(a), int(b)) for a, b in pairs[keep]]
+
+
+def candidates(melodies: list[np.ndarray]) -> np.ndarray:
+    """Return the pairs (p, 2) that share enough runs of intervals to be worth aligning."""
+    runs = [{tuple(m[i : i + RUN]) for i in range(len(m) - RUN + 1)} for m in melodies]
+    holders: dict[tuple, list[int]] = defaultdict(list)
+    for index, found in enumerate(runs):
+        for run in found:
+            holders[run].append(index)
+    size = np.array([len(found) for found in runs])
+    pairs = []
+    for index, found in enumerate(runs):
+        if not found:
+            continue
+        others = np.concatenate([holders[run] for run in found])
+        shared = np.bincount(others[others > index], minlength=len(runs))
+        near = np.flatnonzero((shared > 0) & (shared >= SHARED * np.minimum(size, size[index])))
+        pairs.append(np.stack([np.full(len(near), index), near], axis=1))
+    return np.concatenate(pairs) if pairs else np.zeros((0, 2), int)
+
+
+def alignment_scores(
+    melodies: list[np.ndarray], pairs: np.ndarray, batch: int = 4096
+) -> np.ndarray:
+    """Return each pair's Smith-Waterman score (p,): match 1, mismatch -1, gap -1.
+
+    Many pairs are aligned at once, sorted by length so that little is padding.
+    """
+    length = np.array([len(melody) for melody in melodies])
+    padded = np.full((len(melodies), length.max()), -1, np.int8)
+    for row, melody in zip(padded, melodies, strict=True):
+        row[: len(melody)] = melody
+    scores = np.zeros(len(pairs), np.int16)
+    order = np.lexsort((length[pairs[:, 1]], length[pairs[:, 0]]))
+    for first in range(0, len(order), batch):
+        now = order[first : first + batch]
+        left, right = pairs[now, 0], pairs[now, 1]
+        a = padded[left, : length[left].max()]  # (b, n)
+        b = padded[right, : length[right].max()]  # (b, m)
+        b = np.where(b < 0, -2, b)  # padding never matches padding
+        column = np.arange(b.shape[1], dtype=np.int16)
+        table = np.zeros((len(now), b.shape[1] + 1), np.int16)
+        best = np.zeros(len(now), np.int16)
+        for i in range(a.shape[1]):
+            match = np.where(a[:, i : i + 1] == b, 1, -1).astype(np.int16)
+            row = np.maximum(table[:, 1:] - 1, table[:, :-1] + match)
+            # Gaps along the row: the running maximum of score plus column, less the column.
+            row = np.maximum.accumulate(np.maximum(row, 0) + column, axis=1) - column
+            table[:, 1:] = row
+            best = np.maximum(best, row.max(axis=1))
+        scores[now] = best
+    return scores
+
+
+def same_title(labels: list[dict]) -> list[tuple[int, int]]:
+    """Return pairs of chorales with one title, spelling and punctuation aside."""
+    first: dict[str, int] = {}
+    edges = []
+    for index, label in enumerate(labels):
+        words = unicodedata.normalize("NFKD", label["title"].split(", BWV")[0].lower())
+        title = re.sub(r"[^a-z]", "", words.replace("ß", "ss"))
+        if title != "chorale":
+            edges.append((first.setdefault(title, index), index))
+    return edges
+
+
+def connected(count: int, edges: Iterable[tuple[int, int]]) -> list[int]:
+    """Return for each of ``count`` items the smallest member of its connected set."""
+    root = list(range(count))
+
+    def find(item: int) -> int:
+        while root[item] != item:
+            root[item] = root[root[item]]
+            item = root[item]
+        return item
+
+    for a, b in edges:
+        low, high = sorted((find(a), find(b)))
+        root[high] = low
+    return [find(item) for item in range(count)]
+
+
+def assign(labels: list[dict], family: list[int]) -> dict[int, str]:
+    """Return a split for each family, near `FRACTIONS` in each collection and tune type.
+
+    Families go one by one, the largest first and equals in the order of a hash of their name, to
+    the split that lacks most of what they hold.
+    """
+    strata = [(label["collection"], label["tune_type"]) for label in labels]
+    total = Counter(strata)
+    holds: dict[int, Counter] = defaultdict(Counter)
+    for stratum, root in zip(strata, family, strict=True):
+        holds[root][stratum] += 1
+    filled = {split: Counter() for split in FRACTIONS}
+    result = {}
+    for root in sorted(holds, key=lambda r: (-holds[r].total(), digest(labels[r]["id"]))):
+
+        def lack(split: str, root: int = root) -> float:
+            wanted = {s: FRACTIONS[split] * total[s] for s in holds[root]}
+            return sum(n * (1 - filled[split][s] / wanted[s]) for s, n in holds[root].items())
+
+        result[root] = max(FRACTIONS, key=lack)
+        filled[result[root]] += holds[root]
+    return result
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def as_text(result: dict[str, dict[str, tuple[str, str]]]) -> str:
+    """Return JSON with a line for each piece."""
+    blocks = []
+    for name, rows in result.items():
+        lines = (f"  {json.dumps(piece)}: {json.dumps(row)}" for piece, row in rows.items())
+        blocks.append(f" {json.dumps(name)}: {{\n" + ",\n".join(lines) + "\n }")
+    return "{\n" + ",\n".join(blocks) + "\n}\n"
