@@ -174,9 +174,10 @@ class Task(pl.LightningModule):
         self._sums[name] = values if known is None else known + values
 
     def _over_processes(self, values: Tensor) -> Tensor:
-        if self.trainer.world_size == 1:
-            return values
-        return self.trainer.strategy.reduce(values, reduce_op="sum")
+        if self.trainer.world_size > 1:
+            values = values.clone()
+            torch.distributed.all_reduce(values)  # adds
+        return values
 
     def _current_lr(self) -> float:
         return float(self.trainer.optimizers[0].param_groups[0]["lr"])

@@ -15,7 +15,6 @@ import logging
 import os
 import signal
 import threading
-import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from mircourse.batches import Batches, as_items
+from mircourse.keeper import Keeper, seed_everything
 from mircourse.tasks import BatchTransform, ClassificationTask, FrameTask, Task, TrainingError
 
 __all__ = [
@@ -67,24 +67,6 @@ class FitResult:
     best_epoch: int
     best_score: float
     seconds: float
-
-
-def seed_everything(seed: int) -> None:
-    """Seed the global random generators of Python, NumPy and PyTorch.
-
-    Parameters
-    ----------
-    seed : int
-        From 0 to 2**32 - 1.
-
-    Raises
-    ------
-    ValueError
-        If the seed is out of range.
-    """
-    if not 0 <= seed < 2**32:
-        raise ValueError(f"seed must be from 0 to 2**32 - 1, got {seed}")
-    pl.seed_everything(seed, verbose=False)
 
 
 def fit(
@@ -156,7 +138,7 @@ def fit(
         If the loss or a weight becomes infinite or not a number. The message names the step; the
         last checkpoint is from before.
     """
-    _check_arguments(epochs, batch_size, patience, valid, strategy)
+    _check_arguments(epochs, batch_size, seed, patience, valid, strategy)
     double = precision == "64-true"
     train_batches = _batches(train, "train", batch_size, seed=seed, double=double)
     valid_batches = None
@@ -178,7 +160,7 @@ def fit(
             "train": _data_signature(train_batches),
             "valid": _data_signature(valid_batches),
         }
-    keeper = _Keeper(settings, has_valid=valid is not None, folder=folder, progress=progress)
+    keeper = Keeper(settings, has_valid=valid is not None, folder=folder, progress=progress)
     last = keeper.find() if resume else None
     if not keeper.finished:
         task.batch_transform = batch_transform
@@ -259,144 +241,6 @@ def predict(model: nn.Module, x: ArrayLike | Tensor, *, batch_size: int = 64) ->
     return torch.cat(parts).float().cpu().numpy()
 
 
-class _Keeper(pl.Callback):
-    """Keeps the history, the best weights and the checkpoints, and stops when patience ends."""
-
-    def __init__(
-        self,
-        settings: dict[str, Any],
-        *,
-        has_valid: bool,
-        folder: Path | None,
-        progress: bool | None,
-    ) -> None:
-        self.settings = settings
-        self.has_valid = has_valid
-        self.last_file = None if folder is None else folder / "last.ckpt"
-        self.progress = progress
-        self.history: list[dict[str, float]] = []
-        self.best_epoch = -1
-        self.best_score = float("nan")
-        self.best_weights: dict[str, Tensor] = {}
-        self.seconds = 0.0
-        self.finished = False
-        self._bar: Any = None
-        self._since = 0.0
-
-    def find(self) -> str | None:
-        """Take over the state of a checkpoint, if there is one, and return its path."""
-        if self.last_file is None or not self.last_file.exists():
-            return None
-        try:
-            checkpoint = torch.load(self.last_file, map_location="cpu", weights_only=True)
-            state = checkpoint["callbacks"][self.state_key]
-        except Exception as error:
-            raise ValueError(
-                f"{self.last_file} is not a checkpoint of fit(); delete it or set resume=False"
-            ) from error
-        theirs = state["settings"]
-        differing = [
-            f"{name}: {theirs.get(name)!r} then, {value!r} now"
-            for name, value in self.settings.items()
-            if theirs.get(name) != value
-        ]
-        if differing:
-            raise ValueError(
-                f"{self.last_file} belongs to another run ({'; '.join(differing)}); "
-                "set resume=False to overwrite it, or choose another checkpoint_dir"
-            )
-        self.load_state_dict(state)
-        return str(self.last_file)
-
-    def state_dict(self) -> dict[str, Any]:
-        names = ("settings", "history", "best_epoch", "best_score", "best_weights")
-        return {name: getattr(self, name) for name in (*names, "seconds", "finished")}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        for name, value in state_dict.items():
-            setattr(self, name, value)
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        from tqdm.auto import tqdm
-
-        shown = None if self.progress is None else not self.progress
-        self._bar = tqdm(
-            total=trainer.max_epochs,
-            initial=len(self.history),
-            unit="epoch",
-            disable=True if trainer.global_rank else shown,
-        )
-        self._since = time.perf_counter()
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        epoch = trainer.current_epoch
-        loader = trainer.train_dataloader
-        if isinstance(loader, Batches):
-            loader.epoch = epoch
-        entropy = (self.settings["seed"], epoch, trainer.global_rank)
-        seed_everything(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        task = cast(Task, pl_module)
-        scores = task.take_epoch()
-        epoch = trainer.current_epoch
-        self._check_finite(task, scores, trainer)
-        self.history.append({"epoch": epoch, **scores})
-        monitor = self.settings["monitor"]
-        if monitor not in scores:
-            raise ValueError(f"monitor must be one of {sorted(scores)}, got {monitor!r}")
-        if not self.has_valid or self._improves(scores):
-            self.best_epoch, self.best_score = epoch, scores[monitor]
-            self.best_weights = {
-                name: value.detach().to("cpu", copy=True)
-                for name, value in task.model.state_dict().items()
-            }
-        patience = self.settings["patience"]
-        stop = patience is not None and epoch - self.best_epoch >= patience
-        self.finished = stop or epoch + 1 == trainer.max_epochs
-        now = time.perf_counter()
-        self.seconds, self._since = self.seconds + now - self._since, now
-        self._save(trainer)
-        if stop:
-            trainer.should_stop = True
-        self._bar.set_postfix({k: f"{v:.3g}" for k, v in scores.items() if k != "lr"})
-        self._bar.update()
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def _improves(self, scores: dict[str, float]) -> bool:
-        if self.best_epoch < 0:
-            return True
-        best = self.history[self.best_epoch]
-        monitor = self.settings["monitor"]
-        if scores[monitor] == best[monitor]:
-            return scores["valid_loss"] < best["valid_loss"]
-        return (scores[monitor] < best[monitor]) == monitor.endswith("loss")
-
-    def _check_finite(self, task: Task, scores: dict[str, float], trainer: pl.Trainer) -> None:
-        bad = [name for name, value in scores.items() if not np.isfinite(value)]
-        bad += [name for name, value in task.model.named_parameters() if not value.isfinite().all()]
-        if bad:
-            raise TrainingError(
-                f"after step {trainer.global_step - 1} (end of epoch {trainer.current_epoch}) not "
-                f"finite: {', '.join(bad[:3])}; lower the learning rate or set gradient_clip"
-            )
-
-    def _save(self, trainer: pl.Trainer) -> None:
-        if self.last_file is None:
-            return
-        # Written beside and then renamed: a kill at any moment leaves a whole checkpoint.
-        beside = self.last_file.with_suffix(".part")
-        trainer.save_checkpoint(beside)
-        if trainer.is_global_zero:
-            os.replace(beside, self.last_file)
-            if self.best_epoch == trainer.current_epoch:
-                torch.save(self.best_weights, beside)
-                os.replace(beside, self.last_file.with_name("best.pt"))
-
-
 def _batches(
     data: Data, name: str, batch_size: int, *, seed: int | None, double: bool
 ) -> Batches | DataLoader:
@@ -406,10 +250,12 @@ def _batches(
 
 
 def _check_arguments(
-    epochs: int, batch_size: int, patience: int | None, valid: Data | None, strategy: str
+    epochs: int, batch_size: int, seed: int, patience: int | None, valid: Data | None, strategy: str
 ) -> None:
     if epochs < 1 or batch_size < 1:
         raise ValueError(f"epochs and batch_size must be at least 1, got {epochs} and {batch_size}")
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed must be from 0 to 2**32 - 1, got {seed}")
     if patience is not None and (patience < 1 or valid is None):
         raise ValueError(f"patience must be at least 1 and needs valid data, got {patience}")
     if any(kind in strategy for kind in ("spawn", "fork", "notebook")):
