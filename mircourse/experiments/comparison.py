@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mircourse.experiments.definition import Experiment, Row, Verdict
 from mircourse.experiments.runner import Outcome
+from mircourse.intervals import bootstrap, bootstrap_statistic, paired_difference
+
+OnIndex = Callable[[NDArray[np.int64]], float]
 
 
 class Comparison:
@@ -70,18 +74,15 @@ class Comparison:
 
     def interval(self, row: str, task: str = "") -> tuple[float, float]:
         """Return the 95 % bootstrap interval of the mean score, over groups and seeds."""
-        from mircourse import metrics
-
         several = self._several(row, task)
-        groups = self._codes(task)
+        groups = self._groups[task]
         if self.experiment.statistic is None:
             items = np.stack([outcome.scores for outcome in several])  # (n_seeds, n_items)
-            found = metrics.bootstrap(items, groups=groups)
+            found = bootstrap(items, groups=groups)
         else:
-            found = metrics.bootstrap_statistic(
-                lambda index: self._statistic(several, index), len(groups), groups=groups
-            )
-        return float(found.low), float(found.high)
+            runs = [self._run(outcome) for outcome in several]
+            found = bootstrap_statistic(runs, len(groups), groups=groups)
+        return found.low, found.high
 
     def difference(self, a: str, b: str, task: str = "") -> tuple[float, float, float]:
         """Return the mean of `a` minus `b` and its 95 % interval, paired by item and seed.
@@ -93,8 +94,6 @@ class Comparison:
         ValueError
             If both rows have several seeds, but not equally many.
         """
-        from mircourse import metrics
-
         first, second = self._several(a, task), self._several(b, task)
         n_seeds = max(len(first), len(second))
         if min(len(first), len(second)) not in (1, n_seeds):
@@ -102,17 +101,17 @@ class Comparison:
                 f"{a!r} has {len(first)} seeds and {b!r} {len(second)}: they cannot be paired"
             )
         first, second = (s * n_seeds if len(s) == 1 else s for s in (first, second))
-        groups = self._codes(task)
+        groups = self._groups[task]
         if self.experiment.statistic is None:
             items = [np.stack([outcome.scores for outcome in s]) for s in (first, second)]
-            found = metrics.paired_difference(items[0], items[1], groups=groups)
+            found = paired_difference(items[0], items[1], groups=groups)
         else:
-            found = metrics.bootstrap_statistic(
-                lambda index: self._statistic(first, index) - self._statistic(second, index),
-                len(groups),
-                groups=groups,
-            )
-        triple = (float(found.mean), float(found.low), float(found.high))
+            runs = [
+                _minus(self._run(one), self._run(other))
+                for one, other in zip(first, second, strict=True)
+            ]
+            found = bootstrap_statistic(runs, len(groups), groups=groups)
+        triple = (found.mean, found.low, found.high)
         entry = {"a": a, "b": b, "task": task, "mean": triple[0], "interval": list(triple[1:])}
         if entry not in self.differences:
             self.differences.append(entry)
@@ -188,17 +187,12 @@ class Comparison:
             known = ", ".join(f"{name!r} in {where!r}" for name, where in self.outcomes)
             raise ValueError(f"no outcome of {row!r} in task {task!r}; there are {known}") from None
 
-    def _codes(self, task: str) -> np.ndarray:
-        return np.unique(self._groups[task], return_inverse=True)[1]
-
-    def _statistic(self, several: list[Outcome], index: np.ndarray) -> float:
+    def _run(self, outcome: Outcome) -> OnIndex:
         statistic = self.experiment.statistic
         assert statistic is not None
-        return float(
-            np.mean(
-                [
-                    statistic(np.asarray(o.truth)[index], np.asarray(o.prediction)[index])
-                    for o in several
-                ]
-            )
-        )
+        truth, prediction = np.asarray(outcome.truth), np.asarray(outcome.prediction)
+        return lambda index: float(statistic(truth[index], prediction[index]))
+
+
+def _minus(one: OnIndex, other: OnIndex) -> OnIndex:
+    return lambda index: one(index) - other(index)

@@ -310,9 +310,11 @@ def _make_table(result: Result, rows: list[dict[str, Any]], digits: int) -> Tabl
         if not (blank[name] or (name == "task" and alike[name]))
     ]
     direction = "higher" if metric.higher_is_better else "lower"
+    split = f" on the {result.content['split']} split" if result.content["split"] else ""
+    seeds = " and seeds" if any(len(row["seeds"]) > 1 for row in rows) else ""
     caption = (
-        f"{score} on the {result.content['split']} split, {direction} is better; in brackets the "
-        f"95 % bootstrap interval over {result.content['groups']} and seeds."
+        f"{score}{split}, {direction} is better; in brackets the 95 % bootstrap interval over "
+        f"{result.content['groups']}{seeds}."
     )
     if alike["task"] and rows[0]["task"]:
         caption = f"{rows[0]['task']}: {caption}"
