@@ -1,4 +1,5 @@
 import copy
+import doctest
 import sys
 
 import librosa
@@ -8,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mircourse import audio, features
 from mircourse.features import C1_HZ, LogCQT, LogMel, check_audio, cqt, mfcc_statistics
 
 RATE = 22050
@@ -306,3 +308,9 @@ def test_a_torchaudio_that_does_not_load_names_the_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchaudio.functional", None)
     with pytest.raises(ImportError, match="mircourse doctor --fix"):
         LogMel(RATE)
+
+
+@pytest.mark.parametrize("module", [audio, features])
+def test_examples(module):
+    outcome = doctest.testmod(module)
+    assert outcome.attempted and not outcome.failed
