@@ -58,7 +58,13 @@ def examine(*, fix: bool = False) -> list[Finding]:
     list of Finding
         In the order Python, packages, device, torchaudio, data.
     """
-    return [check_python(), *check_packages(), check_device(), check_torchaudio(fix=fix), check_data()]
+    return [
+        check_python(),
+        *check_packages(),
+        check_device(),
+        check_torchaudio(fix=fix),
+        check_data(),
+    ]
 
 
 def check_python() -> Finding:
@@ -68,7 +74,9 @@ def check_python() -> Finding:
     if low <= sys.version_info[:2] <= high:
         return Finding("python", "ok", here)
     wanted = f"Python {low[0]}.{low[1]} to {high[0]}.{high[1]}"
-    return Finding("python", "broken", f"{here}; the course is tested on {wanted}: use one of these")
+    return Finding(
+        "python", "broken", f"{here}; the course is tested on {wanted}: use one of these"
+    )
 
 
 def check_packages() -> list[Finding]:

@@ -79,7 +79,13 @@ def section(name: str, result: dict) -> Iterator[str]:
         for row in rows:
             parameters = f"{row['parameters']:,}" if row.get("parameters") else "–"
             kind = KINDS.get(row.get("kind", ""), row.get("kind", ""))
-            line = [row["name"], kind, parameters, len(row.get("scores") or []) or "–", interval(row)]
+            line = [
+                row["name"],
+                kind,
+                parameters,
+                len(row.get("scores") or []) or "–",
+                interval(row),
+            ]
             line += [row.get("note", "")] if notes else []
             yield "| " + " | ".join(cell(part) for part in line) + " |"
         yield ":::"
@@ -134,7 +140,9 @@ def result_role(name, rawtext, text, lineno, inliner, options=None, content=None
 def always_read(app: Sphinx, env, added, changed, removed) -> list[str]:
     """Name the pages with tables, since Sphinx does not see a new file of results."""
     pages = [doc for doc in env.found_docs if doc.startswith("book/reference/")]
-    return [doc for doc in pages if MARK.search(Path(env.doc2path(doc)).read_text(encoding="utf-8"))]
+    return [
+        doc for doc in pages if MARK.search(Path(env.doc2path(doc)).read_text(encoding="utf-8"))
+    ]
 
 
 def setup(app: Sphinx) -> dict:
