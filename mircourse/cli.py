@@ -44,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     _mount_doctor(commands)
     _mount_data(commands)
     _mount_experiment(commands)
+    _mount_train(commands)
     return parser
 
 
@@ -71,6 +72,13 @@ def _mount_experiment(commands: argparse._SubParsersAction) -> None:
 
     text = "list, run or show the experiments behind the book's tables"
     command.add_arguments(commands.add_parser("experiment", help=text, description=text))
+
+
+def _mount_train(commands: argparse._SubParsersAction) -> None:
+    from mircourse.experiments import train_command
+
+    text = "train a model of the course on recordings, on one device or many"
+    train_command.add_arguments(commands.add_parser("train", help=text, description=text))
 
 
 def _doctor(args: argparse.Namespace) -> int:
