@@ -1,0 +1,1 @@
+"""Published models that the course compares its own with, runnable without their frameworks."""
