@@ -13,8 +13,8 @@ import functools
 import io
 import json
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import overload
 
@@ -26,14 +26,14 @@ from mircourse import registry
 SPLITS = ("train", "valid", "test")
 
 
-@dataclass(frozen=True, eq=False)
 class Recording:
     """One recorded note, or one excerpt of a public set.
 
-    Attributes
+    Parameters
     ----------
-    audio : ndarray of float32, shape (n,)
-        Mono samples in [-1, 1]; read-only, since every caller of `load` shares them.
+    audio : ndarray of float, shape (n,), or function that returns it
+        Mono samples in [-1, 1]. A function is called each time `audio` is asked for, so that a
+        large set need not be in memory.
     sample_rate : int
         In Hz.
     instrument : str
@@ -41,21 +41,41 @@ class Recording:
     pitch : int or None
         MIDI number, 60 = C4; None where the set gives none.
     id : str
-        Unique within its source, for example ``"cello-053-2"``: instrument, pitch, take.
+        Unique within its source, for example ``"cello-041-2"``: instrument, pitch, take.
     split : str
         ``"train"``, ``"valid"`` or ``"test"``.
     credit, licence : str
         Who made it, and the terms: an SPDX identifier or a short phrase.
     """
 
-    audio: NDArray[np.float32] = field(repr=False)
-    sample_rate: int
-    instrument: str
-    pitch: int | None
-    id: str
-    split: str
-    credit: str = field(repr=False)
-    licence: str = field(repr=False)
+    def __init__(
+        self,
+        *,
+        audio: NDArray[np.floating] | Callable[[], NDArray[np.floating]],
+        sample_rate: int,
+        instrument: str,
+        pitch: int | None,
+        id: str,
+        split: str,
+        credit: str,
+        licence: str,
+    ) -> None:
+        if split not in SPLITS:
+            raise ValueError(f"split of {id!r} must be one of {', '.join(SPLITS)}, got {split!r}")
+        self._audio = audio
+        self.sample_rate = sample_rate
+        self.instrument = instrument
+        self.pitch = pitch
+        self.id = id
+        self.split = split
+        self.credit = credit
+        self.licence = licence
+
+    @property
+    def audio(self) -> NDArray[np.float32]:
+        """Mono samples, shape (n,); those of the notes are read-only, since all callers share."""
+        samples = self._audio() if callable(self._audio) else self._audio
+        return np.asarray(samples, dtype=np.float32)
 
     @property
     def seconds(self) -> float:
@@ -64,9 +84,10 @@ class Recording:
 
     def __repr__(self) -> str:
         pitch = "" if self.pitch is None else f", pitch {self.pitch}"
+        length = "" if callable(self._audio) else f"{self.seconds:.2f} s at "
         return (
-            f"<Recording {self.id}: {self.instrument}{pitch}, {self.seconds:.2f} s at "
-            f"{self.sample_rate} Hz, {self.split}>"
+            f"<Recording {self.id}: {self.instrument}{pitch}, {length}{self.sample_rate} Hz, "
+            f"{self.split}>"
         )
 
 
@@ -134,7 +155,7 @@ class Recordings(Sequence[Recording]):
         return np.array([-1 if r.pitch is None else r.pitch for r in self], dtype=np.int64)
 
     def audio(self, seconds: float = 2.0) -> NDArray[np.float32]:
-        """Return all recordings in one array, cropped or padded with zeros to `seconds`.
+        """Return all recordings in one array, cropped at the end or padded with zeros there.
 
         Parameters
         ----------
@@ -158,7 +179,8 @@ class Recordings(Sequence[Recording]):
         n = round(seconds * rates.pop()) if rates else 0
         rows = np.zeros((len(self), n), dtype=np.float32)  # (N, n)
         for row, item in zip(rows, self, strict=True):
-            row[: len(item.audio)] = item.audio[:n]
+            samples = item.audio[:n]
+            row[: len(samples)] = samples
         return rows
 
     def split(self, name: str) -> Recordings:
@@ -177,6 +199,11 @@ class Recordings(Sequence[Recording]):
         """Return the recordings for which ``keep(recording)`` is true; labels stay as they are."""
         return self._with([item for item in self if keep(item)])
 
+    def credits(self) -> str:
+        """Return whom to credit, and the licence: a line for each source, with its count."""
+        lines = Counter(f"{item.credit}. Licence: {item.licence}." for item in self)
+        return "\n".join(f"{count:5d}  {line}" for line, count in sorted(lines.items()))
+
     def _with(self, items: Sequence[Recording]) -> Recordings:
         return Recordings(items, name=self.name, instruments=self.instruments)
 
@@ -187,6 +214,7 @@ def load(
     split: str | None = None,
     full: bool = False,
     data_home: str | Path | None = None,
+    fold: int = 0,
 ) -> Recordings:
     """Load the notes that ship with the course, or a public set that you have downloaded.
 
@@ -200,9 +228,12 @@ def load(
     split : str, optional
         Only ``"train"``, ``"valid"`` or ``"test"``.
     full : bool
-        Allow the public sets, read by mirdata (``pip install "mircourse[full]"``).
+        Read a public set by mirdata (``pip install "mircourse[full]"``), once you have it;
+        `mircourse.public_sets` tells what they are and what is wrong with them.
     data_home : path, optional
-        Folder of the public set; mirdata's own choice if not given.
+        Folder of the public set; mirdata's own choice, ``~/mir_datasets/<source>``, if not given.
+    fold : int
+        Of TinySOL, the fold to test on.
 
     Returns
     -------
@@ -212,8 +243,10 @@ def load(
     ------
     ValueError
         If the source or the split is unknown, or a public set is asked for without ``full=True``.
+    ImportError
+        If a public set is asked for and mirdata is not installed.
     mircourse.registry.DataError
-        If a file is missing, altered or cannot be read.
+        If a file is missing, altered or cannot be read; the message says what to do.
 
     Examples
     --------
@@ -224,7 +257,7 @@ def load(
     if full:
         from mircourse import public_sets
 
-        found = public_sets.load(source, data_home=data_home)
+        found = public_sets.load(source, data_home=data_home, fold=fold)
     elif source == "notes":
         found = _notes(registry.data_dir())
     else:
