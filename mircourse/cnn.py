@@ -115,7 +115,7 @@ class MusicCNN(SpectrogramClassifier):
         scales: Sequence[int | tuple[int, int]] = (3,),
         pooling: Pooling = "attention",
         keep_frequency: bool = True,
-        normalize: Literal["bands", "input"] = "bands",
+        normalize: Literal["bands", "input"] = "input",
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ class MusicCNN(SpectrogramClassifier):
             n_classes,
             keep_frequency=keep_frequency,
             pooling=pooling,
-            reduced=max(4, c3 // 8),
+            reduced=max(16, c3 // 8),
             hidden=max(8, c3 // 2),
             dropout=dropout,
         )

@@ -245,7 +245,7 @@ class HarmonicCNN(SpectrogramClassifier):
             n_classes,
             keep_frequency=keep_frequency,
             pooling=pooling,
-            reduced=max(4, last // 8),
+            reduced=max(16, last // 8),
             hidden=max(8, last // 2),
             dropout=dropout,
         )
