@@ -101,8 +101,9 @@ def train(settings: Mapping[str, Any], *, task: str, seed: int, fast: bool) -> d
     ----------
     settings : mapping
         ``model`` (``"MusicCNN"`` or ``"HarmonicCNN"``), ``arguments`` of its constructor,
-        ``fraction`` of the recordings, ``learn_from`` (``"recorded"``, ``"rendered"`` or
-        ``"both"``: rendered first, then recorded), ``epochs``, ``lr``, ``batch_size``.
+        ``seconds`` that it hears of each note, ``fraction`` of the recordings, ``learn_from``
+        (``"recorded"``, ``"rendered"`` or ``"both"``: rendered first, then recorded), ``epochs``,
+        ``lr``, ``batch_size``.
     task : str
         As `split` takes it.
     seed : int
@@ -125,7 +126,8 @@ def _train(settings: dict[str, Any], *, task: str, seed: int, fast: bool) -> dic
 
     model, seconds = trained(settings, task=task, seed=seed, fast=fast)
     _, score = split(task)
-    logits = training.predict(model, _inputs(model, score, shift=0))  # (N, n_classes)
+    x = _heard(_inputs(model, score, shift=0), settings)
+    logits = training.predict(model, x)  # (N, F, T) -> (N, n_classes)
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return _outcome(score, logits.argmax(axis=1)) | {"parameters": parameters, "seconds": seconds}
 
@@ -150,12 +152,15 @@ def trained(settings: Mapping[str, Any], *, task: str, seed: int, fast: bool) ->
         "both": [_rendered(model, learn, fast), _recorded(model, learn, shifts)],
     }[source]
     began = time.perf_counter()
-    # As many steps on a fraction of the data as on all of it: what differs is the data.
-    epochs = 1 if fast else max(1, round(settings["epochs"] / settings.get("fraction", 1.0)))
+    # A part of the data is seen more often, though not so often that the steps are as many.
+    epochs = 1 if fast else round(settings["epochs"] / settings.get("fraction", 1.0) ** 0.5)
     for x, y in stages:
-        task_ = training.ClassificationTask(model, lr=settings["lr"], label_smoothing=0.1)
         training.fit(
-            task_, (x, y), epochs=epochs, batch_size=settings.get("batch_size", 32), seed=seed
+            training.ClassificationTask(model, lr=settings["lr"], label_smoothing=0.1),
+            (_heard(x, settings), y),
+            epochs=epochs,
+            batch_size=settings.get("batch_size", 32),
+            seed=seed,
         )
     return model, time.perf_counter() - began
 
@@ -271,6 +276,11 @@ def _inputs(model: Any, notes: Recordings, *, shift: int) -> NDArray[np.float32]
         _SPECTROGRAMS[key] = _spectrograms(model, np.stack(moved))
     position = {note.id: k for k, note in enumerate(everything)}
     return _SPECTROGRAMS[key][[position[note.id] for note in notes]]
+
+
+def _heard(x: NDArray[np.float32], settings: Mapping[str, Any]) -> NDArray[np.float32]:
+    frames = 1 + round(settings.get("seconds", SECONDS) * 22050) // HOP
+    return np.ascontiguousarray(x[:, :, :frames])  # (N, F, T) -> (N, F, frames)
 
 
 def _spectrograms(model: Any, audio: NDArray[np.float32]) -> NDArray[np.float32]:

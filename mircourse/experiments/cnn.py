@@ -1,0 +1,194 @@
+"""The experiments of the CNN chapter: what each of its results tables ran."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mircourse.experiments import dances, instruments
+from mircourse.experiments.comparison import Comparison
+from mircourse.experiments.definition import Metric, Row, Verdict, experiment
+
+ACCURACY = Metric("accuracy")
+INSTRUMENTS, DANCES = "instruments", "dances"
+# Small enough to be trained many times: an eighth of the channels, 1.25 s of each note.
+RECIPE = {"model": "MusicCNN", "epochs": 6, "lr": 0.005, "seconds": 1.25}
+HARMONIC = RECIPE | {"model": "HarmonicCNN"}
+WIDTH = 0.125
+
+
+def music(**arguments: Any) -> dict[str, Any]:
+    """Return the settings of a `MusicCNN` narrow enough to be trained many times."""
+    return {"arguments": {"width": WIDTH, **arguments}}
+
+
+def on_instruments(row: Row, task: str, seed: int, fast: bool) -> dict[str, Any]:
+    """Train a `MusicCNN` with the row's settings on the recorded notes."""
+    return instruments.train(RECIPE | dict(row.settings), task=task, seed=seed, fast=fast)
+
+
+def filters_rule(found: Comparison) -> Verdict:
+    """Judge tall filters against square ones; say what wide ones and both do."""
+    return found.verdict("tall", "square")
+
+
+@experiment(
+    name="cnn-filters",
+    claim="Tall filters (f > t) capture harmonic structure.",
+    metric=ACCURACY,
+    groups="pitch (instruments), tune family (dances)",
+    tasks=(INSTRUMENTS, DANCES),
+    rows=[
+        Row("square", "baseline", music(branches="square"), note="3 × 3"),
+        Row("tall", "ours", music(branches="tall"), note="12 × 1"),
+        Row("wide", "ours", music(branches="wide"), note="1 × 7"),
+        Row("both", "ours", music(), note="12 × 1 beside 1 × 7"),
+    ],
+    rule=filters_rule,
+)
+def filters(row: Row, task: str, seed: int, fast: bool) -> dict[str, Any]:
+    """Train with one shape of filter in the second block, at equal parameter counts."""
+    if task == DANCES:
+        return dances.train(row.settings["arguments"], seed=seed, fast=fast)
+    return on_instruments(row, task, seed, fast)
+
+
+@experiment(
+    name="cnn-scales",
+    claim="Multi-scale processing, a sum of convolutions of several sizes, helps.",
+    metric=ACCURACY,
+    groups="pitch",
+    tasks=(INSTRUMENTS,),
+    rows=[
+        Row("one scale", "baseline", music(), note="3 × 3"),
+        Row("three scales", "ours", music(scales=[3, 5, 7]), note="3 × 3 + 5 × 5 + 7 × 7"),
+    ],
+    rule=lambda found: found.verdict("three scales", "one scale"),
+)
+def scales(row: Row, task: str, seed: int, fast: bool) -> dict[str, Any]:
+    """Train with one or three scales in the first block, at equal parameter counts."""
+    return on_instruments(row, task, seed, fast)
+
+
+@experiment(
+    name="cnn-pooling",
+    claim="Attention over time finds the moments that matter.",
+    metric=ACCURACY,
+    groups="pitch",
+    tasks=(INSTRUMENTS,),
+    rows=[
+        Row("attention, frequency kept", "ours", music()),
+        Row("average, frequency kept", "ours", music(pooling="average")),
+        Row("attention, frequency pooled", "ours", music(keep_frequency=False)),
+        Row(
+            "average, frequency pooled",
+            "baseline",
+            music(pooling="average", keep_frequency=False),
+            note="what the article's forward pass does",
+        ),
+    ],
+    rule=lambda found: found.verdict("attention, frequency kept", "average, frequency kept"),
+)
+def pooling(row: Row, task: str, seed: int, fast: bool) -> dict[str, Any]:
+    """Train with attention or average pooling over time, frequency kept or averaged."""
+    return on_instruments(row, task, seed, fast)
+
+
+def frequency_rule(found: Comparison) -> Verdict:
+    """Judge keeping the frequency axis, with attention over time in both rows."""
+    return found.verdict("attention, frequency kept", "attention, frequency pooled")
+
+
+@experiment(
+    name="cnn-frequency",
+    claim="Frequency is not like time: keep its axis up to the classifier.",
+    metric=ACCURACY,
+    groups="pitch",
+    tasks=(INSTRUMENTS,),
+    rows=[
+        Row("attention, frequency kept", "ours", music()),
+        Row("attention, frequency pooled", "baseline", music(keep_frequency=False)),
+    ],
+    rule=frequency_rule,
+)
+def frequency(row: Row, task: str, seed: int, fast: bool) -> dict[str, Any]:
+    """Train with the frequency axis kept or averaged before the classifier."""
+    return on_instruments(row, task, seed, fast)
+
+
+SCARCITY = {"10 %": 0.1, "30 %": 0.3, "100 %": 1.0, "low to high": 1.0}
+
+
+@experiment(
+    name="cnn-harmonic",
+    claim="Harmonic filters help when data are scarce, and on unheard pitches.",
+    metric=ACCURACY,
+    groups="pitch",
+    tasks=tuple(SCARCITY),
+    rows=[
+        Row("MusicCNN", "baseline", RECIPE | music()),
+        Row("HarmonicCNN", "ours", HARMONIC | music()),
+        Row(
+            "HarmonicCNN, one harmonic",
+            "ours",
+            HARMONIC | music(n_harmonics=1),
+            note="the same network without the stack",
+        ),
+    ],
+    rule=lambda found: found.verdict("HarmonicCNN", "MusicCNN"),
+)
+def harmonic(row: Row, task: str, seed: int, fast: bool) -> dict[str, Any]:
+    """Train on a share of the recordings, or on the lower half of each range."""
+    settings = dict(row.settings) | {"fraction": SCARCITY[task]}
+    where = task if task == "low to high" else INSTRUMENTS
+    return instruments.train(settings, task=where, seed=seed, fast=fast)
+
+
+@experiment(
+    name="cnn-data",
+    claim="Performance improves with more data, synthetic data included.",
+    metric=ACCURACY,
+    groups="pitch",
+    tasks=(INSTRUMENTS,),
+    rows=[
+        Row("rendered", "baseline", music() | {"learn_from": "rendered"}),
+        Row("recorded, 30 %", "ours", music() | {"fraction": 0.3}),
+        Row("recorded", "ours", music()),
+        Row("rendered, then recorded", "ours", music() | {"learn_from": "both"}),
+    ],
+    rule=lambda found: data_rule(found),
+)
+def data(row: Row, task: str, seed: int, fast: bool) -> dict[str, Any]:
+    """Train on rendered notes, on recorded ones, or on one after the other."""
+    return on_instruments(row, task, seed, fast)
+
+
+def data_rule(found: Comparison) -> Verdict:
+    """Judge two steps: more recordings, and rendered notes before all of them."""
+    more = found.verdict("recorded", "recorded, 30 %")
+    synthetic = found.verdict("rendered, then recorded", "recorded")
+    held = [verdict.value == "holds" for verdict in (more, synthetic)]
+    value = "holds" if all(held) else "holds-when" if any(held) else "fails"
+    return Verdict(value, f"{more.note}; {synthetic.note}")
+
+
+@experiment(
+    name="cnn-instruments",
+    claim="A network learns better features from the data than were designed by hand.",
+    metric=ACCURACY,
+    groups="pitch",
+    tasks=(INSTRUMENTS,),
+    rows=[
+        Row("majority", "baseline", {"features": "majority"}, deterministic=True),
+        Row("MFCC + logistic regression", "baseline", {"features": "mfcc"}, deterministic=True),
+        Row("musicnn, frozen", "peer", {"features": "musicnn"}, deterministic=True),
+        Row("musicnn, frozen + MFCC", "peer", {"features": "mfcc + musicnn"}, deterministic=True),
+        Row("HarmonicCNN", "ours", HARMONIC | {"arguments": {"width": 0.25}, "epochs": 16}),
+        Row("MusicCNN", "ours", RECIPE | {"arguments": {"width": 0.25}, "epochs": 16, "lr": 0.003}),
+    ],
+    rule=lambda found: found.verdict("MusicCNN", "MFCC + logistic regression"),
+)
+def recognition(row: Row, task: str, seed: int, fast: bool) -> dict[str, Any]:
+    """Recognise 19 instruments on pitches that no training note has."""
+    if "features" in row.settings:
+        return instruments.linear(row.settings["features"], task=task)
+    return instruments.train(row.settings, task=task, seed=seed, fast=fast)
