@@ -140,12 +140,14 @@ def encode(note: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def assign_splits(pitches: dict[str, list[int]], *, seed: int = 0) -> dict[int, str]:
+def assign_splits(
+    pitches: dict[str, list[int]], *, seed: int = 0, starts: int = 20, steps: int = 3000
+) -> dict[int, str]:
     """Give every MIDI pitch one split for all instruments: about 60 / 15 / 25 % of the notes.
 
     Every instrument keeps at least half its notes in train, one in valid and two in test. Among
-    the assignments that do, found by changing one pitch at a time from random starts, the one
-    whose shares come nearest to 60 / 15 / 25 % in every instrument is taken.
+    the assignments that do, found by changing one pitch at a time from several random starts, the
+    one whose shares come nearest to 60 / 15 / 25 % in every instrument is taken.
     """
     rng = np.random.default_rng(seed)
     names = sorted(pitches)
@@ -169,10 +171,10 @@ def assign_splits(pitches: dict[str, list[int]], *, seed: int = 0) -> dict[int, 
         return float(share.mean() + 20 * overall + 10 * missing.sum())
 
     best, best_cost = None, np.inf
-    for _ in range(20):
+    for _ in range(starts):
         split = rng.choice(3, size=len(numbers), p=aim)
         current = cost(split)
-        for _ in range(3000):
+        for _ in range(steps):
             where, value = rng.integers(len(numbers)), rng.integers(3)
             trial = split.copy()
             trial[where] = value
