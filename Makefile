@@ -82,7 +82,7 @@ normal: $(STAMP) ## bring the lessons into their normal form before a commit
 	@$(BIN)/python book/_tools/install_cell.py --write
 	@$(BIN)/nbstripout $(NORMAL) $(LESSONS)
 
-status: $(STAMP) ## measure each lesson's time and memory, into data/results/lessons.json
+status: $(STAMP) ## measure each lesson's time and memory, into data/results/bench-lessons.json
 	@echo "== status: running every lesson alone"
 	@$(BIN)/python book/_tools/status.py $(LESSONS)
 
