@@ -14,8 +14,8 @@ INSTRUMENTS, DANCES = "instruments", "dances"
 RECIPE = {"model": "MusicCNN", "epochs": 6, "lr": 0.005, "seconds": 1.25}
 HARMONIC = RECIPE | {"model": "HarmonicCNN"}
 WIDTH = 0.125
-# What the course ships: twice the channels, all 2.5 s, more passes.
-BEST = {"arguments": {"width": 0.25}, "epochs": 10, "seconds": 2.5}
+# What the course ships: all 2.5 s, twice the epochs.
+BEST = {"arguments": {"width": WIDTH}, "epochs": 12, "seconds": 2.5}
 
 
 def music(**arguments: Any) -> dict[str, Any]:
@@ -141,7 +141,9 @@ SCARCITY = {"10 %": 0.1, "30 %": 0.3, "100 %": 1.0, "low to high": 1.0}
 )
 def harmonic(row: Row, task: str, seed: int, fast: bool) -> dict[str, Any]:
     """Train on a share of the recordings, or on the lower half of each range."""
-    settings = dict(row.settings) | {"fraction": SCARCITY[task]}
+    settings = dict(row.settings)
+    if SCARCITY[task] < 1:
+        settings["fraction"] = SCARCITY[task]
     where = task if task == "low to high" else INSTRUMENTS
     return instruments.train(settings, task=where, seed=seed, fast=fast)
 
@@ -185,7 +187,12 @@ def data_rule(found: Comparison) -> Verdict:
         Row("MFCC + logistic regression", "baseline", {"features": "mfcc"}, deterministic=True),
         Row("musicnn, frozen", "peer", {"features": "musicnn"}, deterministic=True),
         Row("musicnn, frozen + MFCC", "peer", {"features": "mfcc + musicnn"}, deterministic=True),
-        Row("HarmonicCNN", "ours", HARMONIC | music(keep_frequency=True) | {"epochs": 12}),
+        Row(
+            "HarmonicCNN, short run",
+            "ours",
+            HARMONIC | music(keep_frequency=True),
+            note="1.25 s of each note, half the epochs",
+        ),
         Row("MusicCNN", "ours", RECIPE | BEST),
     ],
     rule=lambda found: found.verdict("MusicCNN", "MFCC + logistic regression"),
