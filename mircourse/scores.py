@@ -30,7 +30,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, overload
 
 import numpy as np
-import numpy.typing as npt
 
 from mircourse import registry
 from mircourse.midi import from_midi, to_midi
@@ -241,7 +240,9 @@ class Collection(Sequence[Piece]):
 
     def split(self, name: str) -> Collection:
         """Return the pieces of one split: "train", "valid" or "test"."""
-        return self.filter(lambda piece, wanted=_check_split(name): piece.split == wanted)
+        if name not in SPLITS:
+            raise ValueError(f"no split {name!r}; choose from {', '.join(SPLITS)}")
+        return self.filter(lambda piece: piece.split == name)
 
     def filter(self, keep: Callable[[Piece], bool]) -> Collection:
         """Return the pieces for which ``keep(piece)`` is true."""
@@ -356,12 +357,6 @@ def _json(file: Path) -> Any:
 def _frozen(notes: np.ndarray) -> np.ndarray:
     notes.setflags(write=False)
     return notes
-
-
-def _check_split(name: str) -> str:
-    if name not in SPLITS:
-        raise ValueError(f"no split {name!r}; choose from {', '.join(SPLITS)}")
-    return name
 
 
 def _transposed_key(

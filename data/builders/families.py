@@ -9,8 +9,8 @@ Two pieces are related if a stretch of one melody matches a stretch of the other
    Repeated pitches are joined, and each step to the next note is an interval modulo 12.
 2. Pairs that share at least `SHARED` of the shorter one's runs of `RUN` intervals are candidates.
 3. A candidate's score is the best local alignment (Smith and Waterman, 1981) of the two interval
-   sequences: a match counts 1, a mismatch or a gap -1. The pair is related if the score reaches
-   `SCORE` and the given share of the shorter sequence.
+   sequences: a match counts 1, a mismatch or a gap -1. The pair is related if the score, and its
+   share of the shorter sequence's length, reach one of the pairs of limits in `LIMITS`.
 
 Chorales that carry the same title are related too. A family is a connected set of related pieces.
 Tunes are compared across Ryan, O'Neill and Aird; the other collections each within themselves.
@@ -27,12 +27,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from scipy.sparse import csr_array, triu
 
-RUN = 5
-SHARED = 0.15
-SCORE = 14
-# Share of the shorter melody that the alignment's score must reach.
-SHARE = {"tunes": 0.4, "bach": 0.55}
+RUN = 6
+SHARED = 0.12
+# (score, share): unrelated tunes of usual length score up to 20, unrelated chorales, whose lines
+# move by step and are short, up to half of the shorter. Set by looking at pairs with their titles.
+LIMITS = {"bach": ((14, 0.55),)}
+USUAL_LIMITS = ((24, 0.25), (14, 0.5))
 GROUPS = {
     "tunes": ("ryan", "oneill", "aird"),
     "bach": ("bach",),
@@ -56,7 +58,7 @@ def build(out: Path, source: Path | None = None) -> None:
             for label, table in read(out / "scores" / f"{name}.npz"):
                 labels.append({**label, "collection": name})
                 melodies.append(intervals(table, label))
-        edges = related(melodies, SHARE.get(group, 0.5))
+        edges = related(melodies, LIMITS.get(group, USUAL_LIMITS))
         if group == "bach":
             edges += same_title(labels)
         family = connected(len(labels), edges)
@@ -93,36 +95,36 @@ def intervals(table: np.ndarray, label: dict) -> np.ndarray:
     return (steps[steps != 0] % 12).astype(np.int8)
 
 
-def related(melodies: list[np.ndarray], share: float) -> list[tuple[int, int]]:
+def related(
+    melodies: list[np.ndarray], limits: tuple[tuple[int, float], ...]
+) -> list[tuple[int, int]]:
     """Return the pairs of melodies that belong together."""
     length = np.array([len(melody) for melody in melodies])
     pairs = candidates(melodies)
-    if not len(pairs):
-        return []
     score = alignment_scores(melodies, pairs)
-    shorter = np.minimum(length[pairs[:, 0]], length[pairs[:, 1]])
-    identical = np.array([np.array_equal(melodies[a], melodies[b]) for a, b in pairs])
-    keep = ((score >= SCORE) & (score >= share * shorter)) | identical
+    share = score / length[pairs].min(axis=1)
+    keep = np.zeros(len(pairs), bool)
+    for least_score, least_share in limits:
+        keep |= (score >= least_score) & (share >= least_share)
     return [(int(a), int(b)) for a, b in pairs[keep]]
 
 
 def candidates(melodies: list[np.ndarray]) -> np.ndarray:
     """Return the pairs (p, 2) that share enough runs of intervals to be worth aligning."""
-    runs = [{tuple(m[i : i + RUN]) for i in range(len(m) - RUN + 1)} for m in melodies]
-    holders: dict[tuple, list[int]] = defaultdict(list)
-    for index, found in enumerate(runs):
-        for run in found:
-            holders[run].append(index)
+    powers = 12 ** np.arange(RUN)
+    runs = [
+        np.unique(np.lib.stride_tricks.sliding_window_view(m, RUN) @ powers)
+        if len(m) >= RUN
+        else np.zeros(0, int)
+        for m in melodies
+    ]
     size = np.array([len(found) for found in runs])
-    pairs = []
-    for index, found in enumerate(runs):
-        if not found:
-            continue
-        others = np.concatenate([holders[run] for run in found])
-        shared = np.bincount(others[others > index], minlength=len(runs))
-        near = np.flatnonzero((shared > 0) & (shared >= SHARED * np.minimum(size, size[index])))
-        pairs.append(np.stack([np.full(len(near), index), near], axis=1))
-    return np.concatenate(pairs) if pairs else np.zeros((0, 2), int)
+    codes, columns = np.unique(np.concatenate(runs), return_inverse=True)
+    rows = np.repeat(np.arange(len(runs)), size)
+    holds = csr_array((np.ones(len(rows), np.int32), (rows, columns)), (len(runs), len(codes)))
+    shared = triu(holds @ holds.T, k=1).tocoo()
+    near = shared.data >= SHARED * np.minimum(size[shared.row], size[shared.col])
+    return np.stack([shared.row[near], shared.col[near]], axis=1).astype(int)
 
 
 def alignment_scores(
@@ -137,7 +139,7 @@ def alignment_scores(
     for row, melody in zip(padded, melodies, strict=True):
         row[: len(melody)] = melody
     scores = np.zeros(len(pairs), np.int16)
-    order = np.lexsort((length[pairs[:, 1]], length[pairs[:, 0]]))
+    order = np.argsort(length[pairs].max(axis=1), kind="stable")
     for first in range(0, len(order), batch):
         now = order[first : first + batch]
         left, right = pairs[now, 0], pairs[now, 1]

@@ -36,7 +36,6 @@ class Source:
 
     folders: tuple[str, ...]
     composer: str
-    encoder: str | None = None
     skip: Callable[[str], bool] = lambda name: False
     keys: bool = True
     tunes: bool = field(default=False)
@@ -51,16 +50,16 @@ def _other_version(name: str) -> bool:
 
 
 SOURCES = {
-    "bach": Source(("bach",), "Johann Sebastian Bach", "Margaret Greentree", _not_a_chorale),
+    "bach": Source(("bach",), "Johann Sebastian Bach", _not_a_chorale),
     "ryan": Source(("ryansMammoth",), "traditional", tunes=True),
     "oneill": Source(("oneills1850",), "traditional", tunes=True),
     "aird": Source(("airdsAirs",), "traditional", tunes=True),
     "beethoven": Source(("beethoven",), "Ludwig van Beethoven"),
     "haydn": Source(("haydn",), "Joseph Haydn"),
     "mozart": Source(("mozart",), "Wolfgang Amadeus Mozart"),
-    "schumann": Source(("schumann_robert", "schumann_clara"), "", None, _other_version, keys=False),
-    "trecento": Source(("trecento",), "", None, _other_version, keys=False),
-    "monteverdi": Source(("monteverdi",), "Claudio Monteverdi", None, _other_version, keys=False),
+    "schumann": Source(("schumann_robert", "schumann_clara"), "", _other_version, keys=False),
+    "trecento": Source(("trecento",), "", _other_version, keys=False),
+    "monteverdi": Source(("monteverdi",), "Claudio Monteverdi", _other_version, keys=False),
 }
 COMPOSERS = {"schumann_robert": "Robert Schumann", "schumann_clara": "Clara Schumann"}
 # An edition's or anybody's copyright line: such a file is left out whole.
@@ -188,6 +187,7 @@ def _xml_labels(name: str, inside: str, path: str, score: Any) -> dict[str, Any]
     source, xml = SOURCES[name], xml_text(Path(path))
     key = score.recurse().getElementsByClass("Key").first() if source.keys else None
     signed = [re.sub(r"\s+", " ", e).strip() for e in re.findall(r"<encoder>(.*?)</encoder>", xml)]
+    signed += ["Margaret Greentree"] * bool(GREENTREE.search(xml))
     folder = inside.split("/")[0]
     return {
         "title": titles.title(name, Path(path)),
@@ -197,7 +197,7 @@ def _xml_labels(name: str, inside: str, path: str, score: Any) -> dict[str, Any]
         "key": key.tonic.name.replace("-", "b") if key is not None else None,
         "mode": key.mode if key is not None else None,
         "tune_type": None,
-        "encoder": ", ".join(dict.fromkeys(filter(None, signed))) or source.encoder,
+        "encoder": ", ".join(dict.fromkeys(filter(None, signed))) or None,
         "parts": [re.sub(r"\s+", " ", part.partName or "").strip() for part in score.parts],
     }
 
