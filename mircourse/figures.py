@@ -150,7 +150,7 @@ def show(fig: Figure) -> None:
         If the figure has no alternative text.
     """
     text = alt(fig)
-    if not _in_notebook():
+    if not in_notebook():
         print(text)
         return
     from IPython.display import display
@@ -166,7 +166,8 @@ def listed(words: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
-def _in_notebook() -> bool:
+def in_notebook() -> bool:
+    """Return whether this runs in a notebook's kernel, where output can be more than text."""
     try:
         from IPython import get_ipython
     except ImportError:
