@@ -53,7 +53,7 @@ class FitResult:
     Attributes
     ----------
     history : list of dict
-        One entry an epoch: ``epoch`` (from 0), ``lr``, ``train_loss`` and, with validation data,
+        One entry an epoch: ``epoch`` (from 0), ``lr`` (at its end), ``train_loss`` and, with validation data,
         ``valid_loss`` and the task's scores (``valid_accuracy`` or ``valid_f_measure``).
     best_epoch : int
         The epoch whose weights the model has now.
@@ -180,6 +180,9 @@ def fit(
                 enable_progress_bar=False,
                 enable_model_summary=False,
                 num_sanity_val_steps=0,
+                # Lightning warns of a task that can validate but has no loader; with this limit
+                # it leaves alone whichever loader it is given.
+                limit_val_batches=0 if valid_batches is None else 1.0,
                 use_distributed_sampler=isinstance(train, DataLoader),
                 sync_batchnorm=torch.cuda.is_available() and accelerator != "cpu",
             )
@@ -187,7 +190,7 @@ def fit(
                 trainer.fit(
                     task,
                     cast(Any, train_batches),
-                    cast(Any, valid_batches),
+                    cast(Any, train_batches if valid_batches is None else valid_batches),
                     ckpt_path=last,
                     weights_only=True,
                 )

@@ -316,11 +316,12 @@ def test_frames_train_too_in_half_precision():
         FrameTask(linear(12, 12), lr=5e-2, pos_weight=2.0),
         (x[:30], y[:30]),
         valid=(x[30:], y[30:]),
-        epochs=12,
+        epochs=30,
         precision="bf16-mixed",
         accelerator="cpu",
     )
-    assert result.history[-1]["valid_f_measure"] > result.history[0]["valid_f_measure"] + 0.2
+    first, *_, last = (entry["valid_f_measure"] for entry in result.history)
+    assert last > 0.75 > first
 
 
 def test_half_precision_is_chosen_on_a_gpu_that_has_it(monkeypatch):
