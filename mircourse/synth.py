@@ -22,12 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mircourse.notearray import check_notes
-from mircourse.soundfonts import programs, read
+from mircourse.soundfonts import pitches, programs, read
 
 if TYPE_CHECKING:
     from mircourse.scores import Piece
 
-__all__ = ["programs", "render"]
+__all__ = ["pitches", "programs", "render"]
 
 TAIL_SECONDS = 1.0
 _RATE = 48_000
@@ -36,6 +36,8 @@ _BLOCKS_PER_SECOND = _RATE // _BLOCK
 # The sampler reads events between blocks. Ticks of half a block put every event half a block
 # before the one that it starts, where rounding cannot move it.
 _TICKS_PER_SECOND = 2 * _BLOCKS_PER_SECOND
+# Between two pieces, so that the voices of the one are free before the other begins.
+_GAP_BLOCKS = 2
 # A batch is rendered whole: this bounds its memory, 115 MB of 16-bit stereo.
 _BATCH_BLOCKS = 600 * _BLOCKS_PER_SECOND
 _CHANNELS = [channel for channel in range(16) if channel != 9]  # 9 is the drums
@@ -120,7 +122,8 @@ def render(
     ------
     ValueError
         If a note, the tempo, the rate or the length is out of range, the font is unknown or lacks
-        the program (the message lists those that it has), or a piece needs more than 15 programs.
+        the program (the message lists those that it has), the program does not sound at a pitch
+        (`pitches` tells where it does), or a piece needs more than 15 programs.
     TypeError
         If `music` is not notes.
 
@@ -140,9 +143,9 @@ def render(
     pieces = [music] if single else list(music)
     tempos = _one_each(tempo, len(pieces), "tempo")
     voices = _one_each(program, len(pieces), "program")
-    known = programs(font)
+    ranges = pitches(font)
     jobs = [
-        _job(getattr(p, "notes", p), t, v, known, str(font), sample_rate, seconds)
+        _job(getattr(p, "notes", p), t, v, ranges, font, sample_rate, seconds)
         for p, t, v in zip(pieces, tempos, voices, strict=True)
     ]
     soundfont = read(font)
@@ -158,8 +161,8 @@ def _job(
     notes: np.ndarray,
     tempo: float,
     program: Program,
-    known: Mapping[int, str],
-    font: str,
+    ranges: Mapping[int, range],
+    font: str | PathLike[str],
     sample_rate: int,
     seconds: float | None,
 ) -> _Job:
@@ -173,7 +176,7 @@ def _job(
         seconds = float(second.max(initial=0)) + TAIL_SECONDS
     blocks = math.ceil(seconds * _BLOCKS_PER_SECOND)
     start, stop = np.rint(second * _BLOCKS_PER_SECOND).astype(int)
-    channels = _channels(notes["voice"], program, known, font)
+    channels = _channels(notes, program, ranges, font)
     rows = [
         (int(a), int(b), channels[int(voice)][0], int(pitch), int(velocity))
         for a, b, voice, pitch, velocity in zip(
@@ -187,20 +190,26 @@ def _job(
 
 
 def _channels(
-    voice: np.ndarray, program: Program, known: Mapping[int, str], font: str
+    notes: np.ndarray, program: Program, ranges: Mapping[int, range], font: str | PathLike[str]
 ) -> dict[int, tuple[int, int]]:
     # voice: (channel, program). Each voice has a channel of its own, so that two voices can hold
     # one pitch; where there are too many, those of one program share.
     numbers = {
         int(v): int(program.get(int(v), 0) if isinstance(program, Mapping) else program)
-        for v in np.unique(voice)
+        for v in np.unique(notes["voice"])
     }
-    if not numbers and not isinstance(program, Mapping):
-        numbers = {0: int(program)}
-    for number in numbers.values():
-        if number not in known:
-            listed = ", ".join(f"{k} {name}" for k, name in known.items())
-            raise ValueError(f"font {font!r} has no program {number}; it has {listed}")
+    for v, number in numbers.items():
+        if number not in ranges:
+            listed = ", ".join(f"{n} {name}" for n, name in programs(font).items())
+            raise ValueError(f"font {str(font)!r} has no program {number}; it has {listed}")
+        own = notes["pitch"][notes["voice"] == v]
+        low, high = ranges[number][0], ranges[number][-1]
+        if own.min() < low or own.max() > high:
+            # Played all the same, these notes would be silent, and the score would not be.
+            raise ValueError(
+                f"program {number} sounds at pitches {low} to {high}; "
+                f"voice {v} goes from {own.min()} to {own.max()}"
+            )
     keys: dict[int, Any] = {v: v for v in numbers}
     if len(keys) > len(_CHANNELS):
         keys = numbers
@@ -256,15 +265,23 @@ def _sample(batch: list[_Job], soundfont: bytes, volume: int) -> list[NDArray[np
 
     wav = midirenderer.render_wave_from(soundfont, _midi(batch, volume))
     stereo, _ = soundfile.read(io.BytesIO(wav), dtype="int16")  # (samples, 2)
-    edges = itertools.accumulate((job.blocks * _BLOCK for job in batch), initial=0)
-    return [stereo[a:b] for a, b in itertools.pairwise(edges)]
+    return [
+        stereo[first * _BLOCK : (first + job.blocks) * _BLOCK]
+        for first, job in zip(_starts(batch), batch, strict=False)
+    ]
+
+
+def _starts(batch: list[_Job]) -> list[int]:
+    # In blocks: where each piece begins, and at last where the next one would.
+    lengths = (job.blocks + _GAP_BLOCKS for job in batch)
+    return list(itertools.accumulate(lengths, initial=0))
 
 
 def _midi(batch: list[_Job], volume: int) -> bytes:
     # (tick, order within the tick, message); all sound off (120) parts one piece from the next.
     events: list[tuple[int, int, bytes]] = []
-    first = 0
-    for job in batch:
+    *starts, end = _starts(batch)
+    for first, job in zip(starts, batch, strict=True):
         at = _tick(first)
         for channel, program in job.channels.items():
             control = 0xB0 | channel
@@ -277,14 +294,13 @@ def _midi(batch: list[_Job], volume: int) -> bytes:
             events.append((_tick(first + start), 3, bytes((0x90 | channel, pitch, velocity))))
             if stop < job.blocks:
                 events.append((_tick(first + stop), 2, bytes((0x80 | channel, pitch, 0))))
-        first += job.blocks
     # The tempo, 1 s a beat, makes the division of the header the ticks per second.
     track = bytearray(b"\x00\xff\x51\x03" + (1_000_000).to_bytes(3, "big"))
     now = 0
     for tick, _, message in sorted(events):
         track += _variable_length(tick - now) + message
         now = tick
-    track += _variable_length(2 * first + 2 - now) + b"\xff\x2f\x00"
+    track += _variable_length(2 * end - now) + b"\xff\x2f\x00"
     header = struct.pack(">4sIHHH", b"MThd", 6, 0, 1, _TICKS_PER_SECOND)
     return header + struct.pack(">4sI", b"MTrk", len(track)) + bytes(track)
 
