@@ -204,7 +204,7 @@ def recognition(row: Row, task: str, seed: int, fast: bool) -> dict[str, Any]:
     return instruments.train(row.settings, task=task, seed=seed, fast=fast)
 
 
-ONSETS = {"arguments": {"width": 0.5}, "epochs": 12, "lr": 0.003}
+ONSETS = {"arguments": {"width": 0.5}, "epochs": 12, "lr": 0.002}
 
 
 @experiment(

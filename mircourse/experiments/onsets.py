@@ -149,8 +149,8 @@ def _train(settings: Mapping[str, Any], seed: int, fast: bool) -> tuple[Any, flo
     learn, check = excerpts("train", fast=fast), excerpts("valid", fast=fast)
     x = _spectrograms(model, learn)
     y = targets(learn, frames=x.shape[2], hop_seconds=model.hop_seconds)
-    task = training.FrameTask(model, lr=settings["lr"], pos_weight=2.0)
-    training.fit(task, (x, y), epochs=1 if fast else settings["epochs"], batch_size=8, seed=seed)
+    task = training.FrameTask(model, lr=settings["lr"], pos_weight=3.0)
+    training.fit(task, (x, y), epochs=1 if fast else settings["epochs"], batch_size=2, seed=seed)
     best = max(
         THRESHOLDS, key=lambda t: np.mean(_f_measures(check, detect(model, check, threshold=t)))
     )
