@@ -41,6 +41,7 @@ $(STAMP): $(REQUIREMENTS) pyproject.toml
 
 book: $(STAMP) ## build the HTML, warnings as errors
 	@echo "== book: building the pages (about a minute)"
+	@rm -rf $(HTML)/_modules  # Sphinx keeps pages of source that no longer match their links
 	@$(BIN)/jupyter-book build . -W --keep-going -n --quiet
 	@echo "open $(CURDIR)/$(HTML)/index.html"
 

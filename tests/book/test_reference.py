@@ -134,6 +134,6 @@ def test_every_term_of_the_glossary_is_defined_once():
     terms = re.findall(r"^(\S.*)$", "\n".join(blocks), re.MULTILINE)
     assert len(terms) == len({term.lower() for term in terms}) >= 40
     for block in blocks:
-        heads = [line for line in block.splitlines() if line and not line.startswith(" ")]
-        first = [term for term in heads if term.islower() or term[0].islower()]
-        assert first == sorted(first, key=str.lower)
+        # An entry's terms stand on lines of their own, then comes its text, indented.
+        entries = re.findall(r"(?:^|\n\n)(\S.*)\n", block)
+        assert entries == sorted(entries, key=str.lower)
