@@ -233,7 +233,7 @@ def audio(pieces: Sequence[Piece]) -> NDArray[np.float32]:
     loud = np.stack([one / max(1e-6, np.abs(one).max()) for one in played])
     # One noise for all: a tune sounds the same whatever is rendered beside it.
     noise = np.random.default_rng(0).standard_normal(loud.shape[1], dtype=np.float32)
-    return loud + NOISE * noise
+    return loud + np.float32(NOISE) * noise
 
 
 def spectrograms(model: Any, pieces: Sequence[Piece]) -> NDArray[np.float16]:
@@ -330,9 +330,8 @@ def trained(arguments: Mapping[str, Any], *, seed: int, fast: bool, task: str) -
     learn, _ = divided(task)
     learn = learn[:64] if fast else learn
     training.seed_everything(seed)
-    model = cnn.MusicCNN(
-        len(TYPES), SAMPLE_RATE, **FRONT_END, **{"normalize": "input", **arguments}
-    )
+    options: dict[str, Any] = {"normalize": "input", **FRONT_END, **arguments}
+    model: Any = cnn.MusicCNN(len(TYPES), SAMPLE_RATE, **options)
     model = model.to(memory_format=torch.channels_last)
     x = spectrograms(model, learn).astype(np.float32)
     began = time.perf_counter()
