@@ -6,7 +6,6 @@ TensorFlow's layout.
 """
 
 import base64
-import sys
 import zlib
 from pathlib import Path
 
@@ -18,10 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.lib.stride_tricks import sliding_window_view
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from benchmarks.peers import musicnn, tensor_bundle
-from benchmarks.peers.musicnn_network import Musicnn, state_dict
+from mircourse.experiments.peers import musicnn, tensor_bundle
+from mircourse.experiments.peers.musicnn_network import Musicnn, state_dict
 
 # Written by tf.compat.v1.train.Saver (TensorFlow 2.15.1) from the four variables in `GOLDEN`.
 GOLDEN_INDEX = (

@@ -221,10 +221,16 @@ def _features(names: tuple[str, ...]) -> NDArray[np.float64]:
 
 
 def _musicnn(audio: NDArray[np.float32], sample_rate: int) -> NDArray[np.float64]:
-    from mircourse.experiments import musicnn
+    """Return the pooled activations (N, 1506), of all that musicnn computes the best here."""
+    from mircourse.experiments.peers import musicnn
 
     model = musicnn.load()
-    return np.stack([musicnn.embedding(a, sample_rate=sample_rate, model=model) for a in audio])
+    rows = []
+    for clip in audio:
+        found = musicnn.features(clip, sample_rate=sample_rate, model=model)
+        pooled = [found["mean_pool"], found["max_pool"]]  # each (n_windows, 753)
+        rows.append(np.concatenate([p.mean(axis=0) for p in pooled]))
+    return np.stack(rows)  # (N, 1506)
 
 
 def _recorded(model: Any, learn: Recordings, shifts: tuple[int, ...]) -> tuple[NDArray, NDArray]:

@@ -26,8 +26,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.peers import tensor_bundle
-from benchmarks.peers.musicnn_network import N_MELS, Musicnn, state_dict
+from mircourse.experiments.peers import tensor_bundle
+from mircourse.experiments.peers.musicnn_network import N_MELS, Musicnn, state_dict
 from mircourse.audio import check_audio
 
 SAMPLE_RATE = 16000
