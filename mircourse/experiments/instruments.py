@@ -75,12 +75,14 @@ def split(task: str, *, fraction: float = 1.0, seed: int = 0) -> tuple[Recording
     elif task == "instruments":
         learn, score = notes.filter(lambda note: note.split != "test"), notes.split("test")
     elif task == "low to high":
-        middle = {
-            name: np.median([n.pitch for n in notes if n.instrument == name])
+        low = {
+            note.id
             for name in notes.instruments
+            for note in (part := notes.filter(lambda n, name=name: n.instrument == name))
+            if note.pitch is not None and note.pitch <= np.median(part.pitches)
         }
-        learn = notes.filter(lambda note: note.pitch <= middle[note.instrument])
-        score = notes.filter(lambda note: note.pitch > middle[note.instrument])
+        learn = notes.filter(lambda note: note.id in low)
+        score = notes.filter(lambda note: note.id not in low)
     else:
         raise ValueError(f"task must be valid, instruments or low to high, got {task!r}")
     if fraction < 1:
@@ -243,8 +245,8 @@ def _rendered(model: Any, learn: Recordings, fast: bool) -> tuple[NDArray, NDArr
     step = 12 if fast else 1
     wanted = []
     for label, name in enumerate(learn.instruments):
-        pitches = [n.pitch for n in learn if n.instrument == name]
-        for pitch in range(min(pitches), max(pitches) + 1, step):
+        pitches = learn.pitches[learn.labels == label]
+        for pitch in range(pitches.min(), pitches.max() + 1, step):
             wanted += [(label, PROGRAMS[name], pitch, velocity) for velocity in (60, 100)]
     return _rendered_inputs(type(model).__name__, tuple(wanted), model), np.array(
         [label for label, *_ in wanted]

@@ -199,7 +199,7 @@ def without_learning(name: str, *, task: str, fast: bool) -> dict[str, Any]:
 def _librosa(found: tuple[Excerpt, ...], delta: float | None) -> list[NDArray[np.float64]]:
     import librosa
 
-    chosen = {} if delta is None else {"delta": float(delta)}
+    chosen: dict[str, Any] = {} if delta is None else {"delta": float(delta)}
     return [
         librosa.onset.onset_detect(
             y=e.audio, sr=SAMPLE_RATE, hop_length=220, units="time", **chosen

@@ -26,9 +26,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mircourse.audio import check_audio
 from mircourse.experiments.peers import tensor_bundle
 from mircourse.experiments.peers.musicnn_network import N_MELS, Musicnn, state_dict
-from mircourse.audio import check_audio
 
 SAMPLE_RATE = 16000
 N_FFT, HOP = 512, 256
