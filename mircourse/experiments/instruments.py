@@ -75,12 +75,11 @@ def split(task: str, *, fraction: float = 1.0, seed: int = 0) -> tuple[Recording
     elif task == "instruments":
         learn, score = notes.filter(lambda note: note.split != "test"), notes.split("test")
     elif task == "low to high":
-        low = {
-            note.id
-            for name in notes.instruments
-            for note in (part := notes.filter(lambda n, name=name: n.instrument == name))
-            if note.pitch is not None and note.pitch <= np.median(part.pitches)
+        middle = {
+            name: float(np.median(notes.pitches[notes.labels == label]))
+            for label, name in enumerate(notes.instruments)
         }
+        low = {note.id for note in notes if (note.pitch or 0) <= middle[note.instrument]}
         learn = notes.filter(lambda note: note.id in low)
         score = notes.filter(lambda note: note.id not in low)
     else:
