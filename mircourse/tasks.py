@@ -77,6 +77,7 @@ class Task(pl.LightningModule):
         self.warmup = warmup
         self.batch_transform: BatchTransform | None = None
         self._sums: dict[str, Tensor] = {}
+        self._last_lr = lr
 
     def terms(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Return the summed loss of a batch and the summed weight of its items, both scalars."""
@@ -119,6 +120,7 @@ class Task(pl.LightningModule):
                 f"(now {self._current_lr():.3g}), set gradient_clip, or look for extreme inputs"
             )
         self._add("train", both)
+        self._last_lr = self._current_lr()
         return total * self.trainer.world_size / both[1]
 
     def validation_step(self, batch: Sequence[Tensor], batch_idx: int) -> None:
@@ -131,7 +133,7 @@ class Task(pl.LightningModule):
 
     def take_epoch(self) -> dict[str, float]:
         """Return the losses and scores summed since the last call, and forget the sums."""
-        scores = {"lr": self._current_lr()}
+        scores = {"lr": self._last_lr}
         total, weight = self._sums["train"].tolist()
         scores["train_loss"] = total / weight
         if "valid" in self._sums:

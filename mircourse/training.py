@@ -53,8 +53,9 @@ class FitResult:
     Attributes
     ----------
     history : list of dict
-        One entry an epoch: ``epoch`` (from 0), ``lr`` (at its end), ``train_loss`` and, with validation data,
-        ``valid_loss`` and the task's scores (``valid_accuracy`` or ``valid_f_measure``).
+        One entry an epoch: ``epoch`` (from 0), ``lr`` (of its last step), ``train_loss`` and, with
+        validation data, ``valid_loss`` and the task's scores (``valid_accuracy`` or
+        ``valid_f_measure``).
     best_epoch : int
         The epoch whose weights the model has now.
     best_score : float

@@ -275,53 +275,49 @@ def test_without_validation_the_last_epoch_counts():
     assert set(result.history[0]) == {"epoch", "lr", "train_loss"}
 
 
-def test_train_loss_and_rate_are_those_of_the_steps():
+@pytest.mark.parametrize("clip", [None, 0.5])
+def test_steps_are_those_of_adamw(clip):
     # One batch an epoch, no decay, no warm-up: each epoch is one step of plain AdamW.
     x, y = script.problem(20)
+    x = 10 * x
     model, reference = linear(), linear()
     result = fit(
         ClassificationTask(model, lr=0.1, weight_decay=0.0, schedule="constant", warmup=0.0),
         (x, y),
         epochs=3,
         batch_size=20,
+        gradient_clip=clip,
     )
     optimizer = torch.optim.AdamW(reference.parameters(), lr=0.1, weight_decay=0.0)
+    norms = []
     for entry in result.history:
         loss = functional.cross_entropy(reference(torch.from_numpy(x)), torch.from_numpy(y))
-        assert entry["train_loss"] == pytest.approx(loss.item(), rel=1e-5)
+        assert entry["train_loss"] == pytest.approx(loss.item(), rel=1e-4)
         assert entry["lr"] == 0.1
         optimizer.zero_grad()
         loss.backward()
+        # An infinite limit changes nothing.
+        limit = clip or float("inf")
+        norms.append(torch.nn.utils.clip_grad_norm_(reference.parameters(), limit).item())
         optimizer.step()
+    assert max(norms) > 0.5
     torch.testing.assert_close(model.weight, reference.weight)
-
-
-def test_gradients_are_clipped_before_the_step():
-    x, y = script.problem(20)
-    norms = []
-
-    class Watched(ClassificationTask):
-        def on_before_optimizer_step(self, optimizer):
-            norms.append(torch.stack([p.grad.norm() for p in self.parameters()]).norm().item())
-
-    fit(Watched(linear(), lr=1e-3), (100 * x, y), epochs=2, gradient_clip=0.5)
-    assert norms == pytest.approx([0.5] * len(norms), rel=1e-3)
 
 
 def test_frames_train_too_in_half_precision():
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(40, 12)).astype(np.float32)
+    x = rng.normal(size=(200, 12)).astype(np.float32)
     y = x > 0.3
     result = fit(
         FrameTask(linear(12, 12), lr=5e-2, pos_weight=2.0),
-        (x[:30], y[:30]),
-        valid=(x[30:], y[30:]),
-        epochs=30,
+        (x[:150], y[:150]),
+        valid=(x[150:], y[150:]),
+        epochs=6,
         precision="bf16-mixed",
         accelerator="cpu",
     )
     first, *_, last = (entry["valid_f_measure"] for entry in result.history)
-    assert last > 0.75 > first
+    assert last > 0.7 > first
 
 
 def test_half_precision_is_chosen_on_a_gpu_that_has_it(monkeypatch):
