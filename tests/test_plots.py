@@ -168,6 +168,7 @@ def test_ink_and_first_colours_contrast_with_the_ground():
 def test_style_leaves_settings_as_they_were():
     import matplotlib
 
+    matplotlib.rcParams["backend"]  # matplotlib chooses one when first asked
     before = matplotlib.rcParams.copy()
     with plots.style():
         assert matplotlib.rcParams["figure.facecolor"] == figures.BACKGROUND
