@@ -1,7 +1,7 @@
 """Rebuild what ships in this folder from its sources.
 
 Run ``python data/build.py scores``, or ``families``, ``chords``, ``recordings``, ``soundfont``,
-``registry``. Each sub-command lives in ``data/builders/<name>.py`` as a function
+``weights``, ``registry``. Each sub-command lives in ``data/builders/<name>.py`` as a function
 ``build(out, source)`` and says on its own page what it reads. After any of them, run ``registry``,
 which writes the hashes that loading checks. ``all-scores`` stands for scores, families, chords and
 registry in that order.
@@ -14,7 +14,7 @@ import importlib
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-PARTS = ("scores", "families", "chords", "recordings", "soundfont", "registry")
+PARTS = ("scores", "families", "chords", "recordings", "soundfont", "weights", "registry")
 SEVERAL = {"all-scores": ("scores", "families", "chords", "registry")}
 
 

@@ -1,0 +1,47 @@
+"""Train the networks that ship in ``data/weights``, with seed 0 of the chapter's experiments.
+
+``source`` is not used: the data is what ships. It takes about ten minutes on two cores.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mircourse import recordings, weights
+from mircourse.experiments import cnn, dances, instruments, onsets
+
+SEED = 0
+
+
+def build(out: Path, source: Path | None = None) -> None:
+    """Write ``<out>/weights/*.safetensors``."""
+    settings = cnn.RECIPE | cnn.BEST
+    model, _ = instruments.trained(settings, task=cnn.INSTRUMENTS, seed=SEED, fast=False)
+    weights.save(
+        model,
+        out / "weights" / "musiccnn-instruments.safetensors",
+        arguments={"n_classes": 19, "hop_length": instruments.HOP, **settings["arguments"]},
+        classes=recordings.load().instruments,
+        about="Row MusicCNN of cnn-instruments, seed 0: the train and valid recordings, 1.25 s each",
+    )
+    found, threshold, _ = onsets.trained(cnn.ONSETS, seed=SEED, fast=False)
+    weights.save(
+        found,
+        out / "weights" / "onsetcnn-rendered.safetensors",
+        arguments={"sample_rate": onsets.SAMPLE_RATE, **cnn.ONSETS["arguments"]},
+        about=f"Row OnsetCNN of cnn-onsets, seed 0; its threshold is {threshold}",
+    )
+    arguments = cnn.DANCE["arguments"]
+    dancer, _ = dances.trained(arguments, seed=SEED, fast=False, task=cnn.DANCES)
+    weights.save(
+        dancer,
+        out / "weights" / "musiccnn-dances.safetensors",
+        arguments={
+            "n_classes": len(dances.TYPES),
+            "sample_rate": dances.SAMPLE_RATE,
+            **dances.FRONT_END,
+            **arguments,
+        },
+        classes=dances.TYPES,
+        about="Row MusicCNN of cnn-dances, seed 0: rendered tunes of the train and valid splits",
+    )
