@@ -252,7 +252,7 @@ def load(
     --------
     >>> notes = load(split="train")
     >>> notes.audio(seconds=2.0).shape  # doctest: +SKIP
-    (263, 44100)
+    (255, 44100)
     """
     if full:
         from mircourse import public_sets

@@ -67,7 +67,7 @@ def gtzan(tmp_path, index):
 
     kept = [lists.filtered_train[0], lists.filtered_valid[0], lists.filtered_test[0]]
     listed = {*lists.filtered_train, *lists.filtered_valid, *lists.filtered_test}
-    faulty = next(f"blues.{k:05d}" for k in range(100) if f"blues.{k:05d}" not in listed)
+    faulty = next(f"pop.{k:05d}" for k in range(100) if f"pop.{k:05d}" not in listed)
     hiphop = next(key for key in lists.filtered_train if key.startswith("hiphop"))
     tracks = {}
     for key in [*kept, faulty, hiphop]:

@@ -81,7 +81,7 @@ def test_every_instrument_is_in_every_split(notes):
 
 def test_splits_have_their_shares_and_are_scattered(notes):
     for name, share in zip(SPLITS, (0.60, 0.15, 0.25), strict=True):
-        assert abs(len(notes.split(name)) / len(notes) - share) < 0.01
+        assert abs(len(notes.split(name)) / len(notes) - share) < 0.03
     # The test asks for pitches between known ones, not for a register.
     test = notes.split("test").pitches
     trained = np.unique(notes.split("train").pitches)
@@ -89,9 +89,36 @@ def test_splits_have_their_shares_and_are_scattered(notes):
     assert all(np.abs(trained - pitch).min() <= 3 for pitch in test)
 
 
-def test_no_two_notes_are_the_same_recording(notes):
-    prints = {(note.audio[:4000] * 1e4).astype(int).tobytes() for note in notes}
-    assert len(prints) == len(notes)
+def shifted_likeness(low, high):
+    """Return how well `low`, played faster so that it reaches the pitch of `high`, matches it.
+
+    Above the sixth harmonic, where two notes of one instrument differ unless one is made from the
+    other: the highest normalised cross-correlation over all lags.
+    """
+    import soxr
+    from scipy.signal import butter, sosfilt
+
+    n = 8192
+    cut = min(6 * 440 * 2 ** ((high.pitch - 69) / 12), 7000)
+    above = butter(6, cut, "high", fs=22050, output="sos")
+    faster = soxr.resample(low.audio[:24000], 2 ** ((high.pitch - low.pitch) / 12) * 1e5, 1e5)
+    one, other = (sosfilt(above, x)[2000 : 2000 + n] for x in (faster, high.audio))
+    lags = np.fft.irfft(np.fft.rfft(one, 2 * n) * np.fft.rfft(other, 2 * n).conj())
+    return np.abs(lags).max() / (np.linalg.norm(one) * np.linalg.norm(other) + 1e-12)
+
+
+def test_no_copy_crosses_a_split(notes):
+    # Some of the published notes are a neighbour shifted by a semitone.
+    for low, high in [("038", "039")]:
+        pair = notes[f"guitar-acoustic-{low}-1"], notes[f"guitar-acoustic-{high}-1"]
+        assert shifted_likeness(*pair) > 0.93
+    for low, high in [("060", "061"), ("076", "077"), ("079", "080")]:
+        assert shifted_likeness(notes[f"piano-{low}-1"], notes[f"piano-{high}-1"]) > 0.93
+    for low in notes:
+        for high in notes:
+            near = low.instrument == high.instrument and 0 < high.pitch - low.pitch <= 2
+            if near and low.split != high.split:
+                assert shifted_likeness(low, high) < 0.93, (low, high)
 
 
 def test_audio_is_clean(notes):
