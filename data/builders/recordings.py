@@ -74,9 +74,10 @@ SOUNDS_AT = {
     ("trumpet", "As3"): 70,
     ("trumpet", "C3"): 60,
 }
-# Pairs of pitches at which one file is the other shifted by a semitone, not recorded: of the acoustic
-# guitar the first, of the piano the others. Found by shifting each note by one and two semitones and
-# correlating it with its neighbour above the sixth harmonic: 0.95 to 0.99 at exactly 100 cents.
+# Pairs of pitches at which one file is the other shifted by a semitone, not recorded: of the
+# acoustic guitar the first, of the piano the others. Found by shifting each note by one and two
+# semitones and correlating it with its neighbour above the sixth harmonic: 0.95 to 0.99 at exactly
+# 100 cents.
 COPIES = ((38, 39), (76, 77), (79, 80), (60, 61))
 EDITOR = "edited by Nicholaus P. Brosowsky (tonejs-instruments, CC BY 3.0)"
 
