@@ -14,7 +14,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = """\
-# Installs the course where it is missing, as in Colab; where it is installed, does nothing.
+# Where the course is missing, as in Colab, this installs it.
 import importlib.util
 
 if importlib.util.find_spec("mircourse") is None:
