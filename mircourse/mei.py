@@ -103,7 +103,7 @@ def write(
     section = ET.SubElement(score, "section")
     edges = [pickup + k * meter.units for k in range(measures + 1)]
     edges = [0, *edges] if pickup else edges
-    hanging: dict[str, str] = {}
+    hanging: dict[str, tuple[str, ET.Element]] = {}
     for number, (start, end) in enumerate(itertools.pairwise(edges)):
         measure = ET.SubElement(section, "measure", n=str(number if pickup else number + 1))
         if end - start < meter.units:
@@ -243,7 +243,9 @@ def _write_chord(
         note.set(_PIECE, f"{name} {at} {'i' if begins else 't'}")
 
 
-def _name_and_tie(measure: ET.Element, prefix: str, hanging: dict[str, str]) -> None:
+def _name_and_tie(
+    measure: ET.Element, prefix: str, hanging: dict[str, tuple[str, ET.Element]]
+) -> None:
     """Give notes names, and tie the pieces of a note, over the barline too.
 
     Ties are elements that name both ends: MEI's shorter attribute leaves it open which of two
@@ -256,9 +258,9 @@ def _name_and_tie(measure: ET.Element, prefix: str, hanging: dict[str, str]) -> 
                 name = f"{prefix}-{staff.get('n')}-{layer.get('n')}-{sounding}"
                 note.set("xml:id", f"{name}-{at}")
                 if place == "t":
-                    ends = {"startid": f"#{hanging[name]}", "endid": f"#{name}-{at}"}
-                    ET.SubElement(measure, "tie", ends)
-                hanging[name] = f"{name}-{at}"
+                    before, home = hanging[name]
+                    ET.SubElement(home, "tie", startid=f"#{before}", endid=f"#{name}-{at}")
+                hanging[name] = (f"{name}-{at}", measure)
 
 
 def _beams(group: Group, sounding: dict[int, Chord], meter: Meter) -> list[list[Value]]:

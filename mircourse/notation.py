@@ -11,7 +11,7 @@ import html
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from mircourse.scores import Piece
 
 _OPTIONS = {
-    # A system 1500 units wide is legible both at 700 pixels and on a phone at 360.
-    "pageWidth": 1500,
+    # A system 1200 units wide is legible both at 640 pixels and on a phone at 360.
+    "pageWidth": 1200,
     "pageHeight": 60000,
     "adjustPageHeight": True,
     "pageMarginTop": 30,
@@ -66,7 +66,7 @@ class Engraving:
         caption = f"<figcaption>{html.escape(self.title)}</figcaption>" if self.title else ""
         return (
             f'<figure class="mircourse-score"><div role="img" aria-label="{label}" '
-            f'style="background:{BACKGROUND};color:#000;max-width:46rem">{self.svg}</div>'
+            f'style="background:{BACKGROUND};color:#000;max-width:40rem">{self.svg}</div>'
             f"{caption}</figure>"
         )
 
@@ -120,7 +120,7 @@ def engrave(
     ValueError
         If there are no notes to engrave, or the meter, key or a number is out of range.
     """
-    given = music if isinstance(music, np.ndarray) else getattr(music, "notes", music)
+    given: Any = getattr(music, "notes", music)
     notes = check_notes(given)
     meter = getattr(music, "meter", None) if meter is None else meter
     pickup = getattr(music, "pickup_beats", 0.0) if pickup_beats is None else pickup_beats

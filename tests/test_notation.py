@@ -230,6 +230,12 @@ def test_pieces_are_engraved_as_they_sound(collection, every):
         assert len(drawn.svg) > 1000
 
 
+def test_verovio_has_nothing_to_complain_about(capfd):
+    notation.engrave(scores.load("bach")[5], measures=None)
+    notation.engrave(note_array([1, 2.25], [9, 1 / 3], [60, 61]), measures=None, key="Db")
+    assert capfd.readouterr().err == ""
+
+
 def test_a_fiddle_tune_with_a_pickup():
     tune = next(p for p in scores.load("ryan") if p.meter == "6/8" and p.pickup_beats > 0)
     drawn = notation.engrave(tune, measures=4)
