@@ -247,18 +247,23 @@ def _rendered(model: Any, learn: Recordings, fast: bool) -> tuple[NDArray, NDArr
         pitches = learn.pitches[learn.labels == label]
         for pitch in range(pitches.min(), pitches.max() + 1, step):
             wanted += [(label, PROGRAMS[name], pitch, velocity) for velocity in (60, 100)]
-    return _rendered_inputs(type(model).__name__, tuple(wanted), model), np.array(
+    return _rendered_inputs(_front_end(model), tuple(wanted), model), np.array(
         [label for label, *_ in wanted]
     )
 
 
+def _front_end(model: Any) -> tuple[str, int]:
+    return repr(model.spectrogram.transform), model.spectrogram.rows
+
+
+# Spectrograms of all recordings, and of what was rendered, by front end.
 _SPECTROGRAMS: dict[Any, NDArray[np.float32]] = {}
 
 
 def _rendered_inputs(
-    kind: str, wanted: tuple[tuple[int, int, int, int], ...], model: Any
+    front_end: tuple[str, int], wanted: tuple[tuple[int, int, int, int], ...], model: Any
 ) -> NDArray[np.float32]:
-    key = (kind, wanted)
+    key = (front_end, wanted)
     if key not in _SPECTROGRAMS:
         audio = np.zeros((len(wanted), round(SECONDS * 22050)), dtype=np.float32)
         by_program: dict[int, list[int]] = {}
@@ -275,7 +280,7 @@ def _rendered_inputs(
 
 def _inputs(model: Any, notes: Recordings, *, shift: int) -> NDArray[np.float32]:
     """Return the model's own spectrograms of recordings, repitched by `shift`: ``(N, F, T)``."""
-    key = (type(model).__name__, shift)
+    key = (_front_end(model), shift)
     everything = recordings.load()
     if key not in _SPECTROGRAMS:
         rate = everything[0].sample_rate
