@@ -1,8 +1,9 @@
-"""Write the tables of ``data/results`` into the pages, so that no number is copied by hand.
+"""Write what ``data`` says of itself into the pages, so that no number is copied by hand.
 
 The comment ``<!-- results: experiments -->`` in a Markdown page becomes one section for each
-experiment, ``<!-- results: benchmarks -->`` one for each benchmark. The role
-``{result}`cnn-filters/tall/instruments``` becomes that row's mean and interval.
+experiment, ``<!-- results: benchmarks -->`` one for each benchmark, and ``<!-- cards -->`` the
+cards of all data. The role ``{result}`cnn-filters/tall/instruments``` becomes that row's mean and
+interval.
 """
 
 import json
@@ -13,7 +14,7 @@ from pathlib import Path
 from docutils import nodes
 from sphinx.application import Sphinx
 
-MARK = re.compile(r"<!-- results: (experiments|benchmarks) -->")
+MARK = re.compile(r"<!-- (?:results: (experiments|benchmarks)|cards) -->")
 KINDS = {"ours": "ours", "baseline": "baseline", "peer": "peer", "published": "published*"}
 VERDICTS = {"holds": "holds", "holds-when": "holds, under a condition", "fails": "fails"}
 
@@ -112,6 +113,10 @@ def write_tables(app: Sphinx, docname: str, source: list[str]) -> None:
     """Replace the marks of a page before it is parsed."""
 
     def tables(found: re.Match) -> str:
+        if found[1] is None:
+            cards = sorted((Path(app.srcdir) / "data").glob("*/README.md"))
+            lines = [f"```{{include}} /data/{c.parent.name}/README.md" for c in cards]
+            return "\n".join(f"{line}\n:heading-offset: 1\n```\n" for line in lines)
         benchmarks = found[1] == "benchmarks"
         chosen = {
             name: result
