@@ -3,16 +3,26 @@
 Reads the archives in ``<out>/scores`` and writes ``<out>/scores/families.json``: for each
 collection, each piece's family (the id of its first member) and split.
 
-Two pieces are related if a stretch of one melody matches a stretch of the other, whatever the key:
+The melody is the soprano, or else the top part; the highest note where several start together.
+Two pieces are related, whatever their keys, if a stretch of one melody matches a stretch of the
+other, or if they begin alike.
 
-1. The melody is the soprano, or else the top part; the highest note where several start together.
-   Repeated pitches are joined, and each step to the next note is an interval modulo 12.
+A stretch matches:
+
+1. Repeated pitches are joined, and each step to the next note is an interval modulo 12; the first
+   `LONGEST` of them count.
 2. Pairs that share at least `SHARED` of the shorter one's runs of `RUN` intervals are candidates.
 3. A candidate's score is the best local alignment (Smith and Waterman, 1981) of the two interval
    sequences: a match counts 1, a mismatch or a gap -1. The pair is related if the score, and its
    share of the shorter sequence's length, reach one of the pairs of limits in `LIMITS`.
 
-Chorales that carry the same title are related too. A family is a connected set of related pieces.
+They begin alike: the melody's pitch class is read `CELLS` times a bar through the first `BARS` bars
+after the pickup, whatever the time signature; in one of the twelve transpositions, at least `ALIKE`
+of the readings are equal. This finds what differs in ornament but not in its frame, and is done for
+tunes and chorales.
+
+Chorales that carry the same title are related too, and so are tunes with the same title that agree
+in `ALIKE_BY_NAME` of the readings. A family is a connected set of related pieces.
 Tunes are compared across Ryan, O'Neill and Aird; the other collections each within themselves.
 """
 
@@ -24,10 +34,13 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 from scipy.sparse import csr_array, triu
+
+from .notes import TICKS
 
 RUN = 6
 SHARED = 0.12
@@ -35,6 +48,16 @@ SHARED = 0.12
 # move by step and are short, up to half of the shorter. Set by looking at pairs with their titles.
 LIMITS = {"bach": ((14, 0.55),)}
 USUAL_LIMITS = ((24, 0.25), (14, 0.5))
+# Of a long movement, so many steps: no tune is longer, and a movement shows its themes in them.
+LONGEST = 640
+BARS, CELLS, ALIKE = 8, 8, 0.65
+# What pieces of one title must agree in: four unrelated tunes in a thousand do as well. Chorales of
+# one title are always related. Of other music, the top part may rest for bars or hold one note.
+ALIKE_BY_NAME = {"tunes": 0.4, "bach": 0.0}
+NOT_TITLE = (
+    r", bwv.*|^chorale|\b(the|\d+(st|nd|rd|th)|sett?ing|new way|old way|reel|jig|hornpipe"
+    r"|strathspey|slip|air|march|irish)\b"
+)
 GROUPS = {
     "tunes": ("ryan", "oneill", "aird"),
     "bach": ("bach",),
@@ -54,13 +77,17 @@ def build(out: Path, source: Path | None = None) -> None:
     for group, collections in GROUPS.items():
         labels: list[dict] = []
         melodies: list[np.ndarray] = []
+        frames: list[np.ndarray] = []
         for name in collections:
             for label, table in read(out / "scores" / f"{name}.npz"):
                 labels.append({**label, "collection": name})
-                melodies.append(intervals(table, label))
+                onset, pitch = melody(table, label)
+                melodies.append(intervals(pitch))
+                frames.append(frame(onset, pitch, label))
         edges = related(melodies, LIMITS.get(group, USUAL_LIMITS))
-        if group == "bach":
-            edges += same_title(labels)
+        if group in ALIKE_BY_NAME:
+            edges += alike(np.stack(frames), ALIKE)
+            edges += set(same_title(labels)) & set(alike(np.stack(frames), ALIKE_BY_NAME[group]))
         family = connected(len(labels), edges)
         split = assign(labels, family)
         for label, root in zip(labels, family, strict=True):
@@ -82,17 +109,42 @@ def read(path: Path) -> Iterable[tuple[dict, np.ndarray]]:
         yield label, np.stack([onset, members["pitch"][piece], members["voice"][piece]], axis=1)
 
 
-def intervals(table: np.ndarray, label: dict) -> np.ndarray:
-    """Return the melody's steps between different pitches, modulo 12, (n,) int8."""
+def melody(table: np.ndarray, label: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Return onsets (beats) and pitches of the melody, (n,) each."""
     names = label.get("parts", [])
     voice = next((i for i, part in enumerate(names) if part.startswith("Soprano")), None)
     if voice is None or not (table[:, 2] == voice).any():
         voice = table[:, 2].min()
-    top: dict[int, int] = {}
-    for onset, pitch, _ in table[table[:, 2] == voice]:
-        top[onset] = max(pitch, top.get(onset, 0))
-    steps = np.diff(np.array(list(top.values())))
-    return (steps[steps != 0] % 12).astype(np.int8)
+    line = table[table[:, 2] == voice]
+    # Rows are sorted by onset and pitch, so the last of those that start together is the highest.
+    last = np.append(np.diff(line[:, 0]) > 0, True)
+    return line[last, 0] / TICKS, line[last, 1]
+
+
+def intervals(pitch: np.ndarray) -> np.ndarray:
+    """Return the steps between different pitches, modulo 12, (n,) int8."""
+    steps = np.diff(pitch)
+    return (steps[steps != 0][:LONGEST] % 12).astype(np.int8)
+
+
+def frame(onset: np.ndarray, pitch: np.ndarray, label: dict) -> np.ndarray:
+    """Return the pitch class at each cell of the first bars, (BARS * CELLS,); -1 past the end."""
+    over, under = map(int, (label["meter"] or "4/4").split("/"))
+    beat = label["pickup"] + np.arange(BARS * CELLS) * 4 * over / under / CELLS
+    sounding = np.searchsorted(onset, beat + 1e-6, side="right") - 1
+    return np.where(beat <= onset[-1], pitch[np.maximum(sounding, 0)] % 12, -1)
+
+
+def alike(frames: np.ndarray, share: float) -> list[tuple[int, int]]:
+    """Return the pairs whose frames (n, cells) agree in at least ``share`` of the cells."""
+    here = (frames[:, :, None] == np.arange(12)).astype(np.float32)  # (n, cells, 12)
+    flat = here.reshape(len(frames), -1)
+    found = set()
+    for semitones in range(12):
+        moved = np.roll(here, semitones, axis=2).reshape(len(frames), -1)
+        pairs = np.argwhere(np.triu(flat @ moved.T >= share * frames.shape[1], 1))
+        found.update(map(tuple, pairs.tolist()))
+    return sorted(found)
 
 
 def related(
@@ -161,15 +213,14 @@ def alignment_scores(
 
 
 def same_title(labels: list[dict]) -> list[tuple[int, int]]:
-    """Return pairs of chorales with one title, spelling and punctuation aside."""
-    first: dict[str, int] = {}
-    edges = []
+    """Return the pairs of pieces with one title: spelling, settings and words for dances aside."""
+    holders: dict[str, list[int]] = defaultdict(list)
     for index, label in enumerate(labels):
-        words = unicodedata.normalize("NFKD", label["title"].split(", BWV")[0].lower())
-        title = re.sub(r"[^a-z]", "", words.replace("ß", "ss"))
-        if title != "chorale":
-            edges.append((first.setdefault(title, index), index))
-    return edges
+        plain = unicodedata.normalize("NFKD", label["title"].lower().replace("ß", "ss"))
+        title = re.sub(r"[^a-z]", "", re.sub(NOT_TITLE, "", plain))
+        if title:
+            holders[title].append(index)
+    return [pair for found in holders.values() for pair in combinations(found, 2)]
 
 
 def connected(count: int, edges: Iterable[tuple[int, int]]) -> list[int]:
