@@ -57,12 +57,13 @@ def section(name: str, result: dict) -> Iterator[str]:
     yield f"## {name}"
     yield ""
     if result.get("claim"):
-        yield f"**Claim**: {result['claim']}."
+        yield f"**Claim**: {result['claim'].rstrip('.')}."
         yield ""
     if result.get("verdict"):
-        note = result.get("verdict_note", "")
-        verdict = VERDICTS.get(result["verdict"], result["verdict"])
-        yield f"**Verdict**: {verdict}. {note}"
+        yield f"**Verdict**: {VERDICTS.get(result['verdict'], result['verdict'])}."
+        yield ""
+    if result.get("verdict_note"):
+        yield f"**Decided by**: {result['verdict_note'].rstrip('.').replace('[-', '[−')}."
         yield ""
     better = "higher" if metric.get("higher_is_better", True) else "lower"
     tasks = list(dict.fromkeys(row.get("task", "") for row in result["rows"]))
@@ -91,10 +92,6 @@ def section(name: str, result: dict) -> Iterator[str]:
             yield "| " + " | ".join(cell(part) for part in line) + " |"
         yield ":::"
         yield ""
-    for difference in result.get("differences", []):
-        task = f" ({difference['task']})" if difference.get("task") else ""
-        yield f"- {difference['a']} − {difference['b']}{task}: {interval(difference)}"
-    yield ""
     if any(row.get("kind") == "published" for row in result["rows"]):
         yield "\\* As published; the protocol may differ from ours."
         yield ""
@@ -109,14 +106,23 @@ def section(name: str, result: dict) -> Iterator[str]:
     yield ""
 
 
+def card(file: Path) -> str:
+    """Return a card as a section: headings one level down, links to other cards within the page."""
+    lines, fenced = [f"(card-{file.parent.name})="], False
+    for line in file.read_text(encoding="utf-8").splitlines():
+        fenced ^= line.startswith("```")
+        lines.append(f"#{line}" if line.startswith("#") and not fenced else line)
+    return re.sub(r"\]\(\.\./(\w+)/README\.md\)", r"](#card-\1)", "\n".join(lines)) + "\n"
+
+
 def write_tables(app: Sphinx, docname: str, source: list[str]) -> None:
     """Replace the marks of a page before it is parsed."""
 
     def tables(found: re.Match) -> str:
         if found[1] is None:
-            cards = sorted((Path(app.srcdir) / "data").glob("*/README.md"))
-            lines = [f"```{{include}} /data/{c.parent.name}/README.md" for c in cards]
-            return "\n".join(f"{line}\n:heading-offset: 1\n```\n" for line in lines)
+            return "\n".join(
+                card(c) for c in sorted((Path(app.srcdir) / "data").glob("*/README.md"))
+            )
         benchmarks = found[1] == "benchmarks"
         chosen = {
             name: result
