@@ -14,6 +14,7 @@ from mircourse.spelling import Spelling, signature_alters, spell
 
 _PIECE = "piece"
 _ACCIDENTALS = {-2: "ff", -1: "f", 0: "n", 1: "s", 2: "x"}
+_SOUNDING = _ACCIDENTALS | {2: "ss"}  # for a note whose sign is not written
 
 
 @dataclass(frozen=True)
@@ -237,7 +238,7 @@ def _write_chord(
         if shown and begins:
             note.set("accid", _ACCIDENTALS[written.alter])
         elif written.alter:
-            note.set("accid.ges", _ACCIDENTALS[written.alter])
+            note.set("accid.ges", _SOUNDING[written.alter])
         # Which sounding note this is a piece of: `_name_and_tie` joins the pieces.
         name = f"{chord.start}-{chord.end}-{pitch}"
         note.set(_PIECE, f"{name} {at} {'i' if begins else 't'}")

@@ -233,6 +233,9 @@ def test_pieces_are_engraved_as_they_sound(collection, every):
 def test_verovio_has_nothing_to_complain_about(capfd):
     notation.engrave(scores.load("bach")[5], measures=None)
     notation.engrave(note_array([1, 2.25], [9, 1 / 3], [60, 61]), measures=None, key="Db")
+    double_sharps = note_array([0, 1, 2.5], [1, 1.5, 4], [67, 67, 67])
+    drawn = notation.engrave(double_sharps, measures=None, key="B", meter="2/4")
+    assert [p for _, _, p in played(drawn.mei)] == [67, 67, 67]
     assert capfd.readouterr().err == ""
 
 

@@ -140,7 +140,7 @@ def test_figures_are_legible(drawn):
         image = np.asarray(PIL.Image.open(io.BytesIO(figures.png(fig))).convert("RGBA"))
         assert (image[0, 0] == (252, 252, 252, 255)).all(), name
         assert image.shape[1] == 650
-        assert len(np.unique(image.reshape(-1, 4), axis=0)) > 10, name
+        assert image[..., :3].std() > 5, name
 
 
 def test_texts_stay_inside_the_figure(drawn):
@@ -204,7 +204,7 @@ def test_dots_stand_where_the_means_are(drawn):
     assert one.lines[0].get_xdata()[0] == 0.5
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=30))
 def test_the_share_on_the_diagonal_is_the_accuracy(pairs):
     true, guess = np.array(pairs).T
