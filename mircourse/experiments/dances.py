@@ -45,7 +45,7 @@ PROGRAM = 24  # nylon-string guitar: a plucked note is heard at once, a bowed on
 NOISE = 1e-3  # of the loudest sample: a rest is quiet, never digital silence
 FRONT_END = {"n_fft": 256, "hop_length": 200, "n_mels": 32}  # 20 frames a bar
 EXCERPT = 160  # frames, eight bars
-RECIPE = {"epochs": 16, "lr": 0.004, "batch_size": 32}
+RECIPE = {"epochs": 12, "lr": 0.004, "batch_size": 32}
 NGRAM = 5
 STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0)  # inverse regularisation of the baselines
 
