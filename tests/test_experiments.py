@@ -196,7 +196,7 @@ def test_a_killed_experiment_goes_on_where_it_stopped(folders):
     died = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | {"TEST_DIE": "majority a 0", "PYTHONPATH": path},
-        timeout=300,
+        timeout=900,
     )
     assert died.returncode == -signal.SIGKILL
     before = ran(folders)

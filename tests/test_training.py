@@ -35,7 +35,7 @@ def run_script(*arguments):
         [sys.executable, "-W", "error", str(SCRIPT), *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         env=os.environ | {"PYTHONPATH": str(SCRIPT.parents[1])},
     )
 
