@@ -119,6 +119,21 @@ def test_spectrograms_that_differ_are_not_timed(parts):
         check(ours, ours[..., 1:], 1e-3)
 
 
+def test_the_ratio_is_of_medians_and_above_one_where_ours_is_faster(parts):
+    times = np.array([[1.0, 2.0], [1.0, 2.2], [9.0, 18.0]])
+    found = parts["beside"].ratio_of(times)
+    assert found.value == pytest.approx(2.2)
+    assert (found.low, found.high) == pytest.approx((2.0, 2.2))
+    assert (found.seconds_a, found.seconds_b, found.rounds) == (1.0, 2.2, 3)
+
+
+def test_ours_and_the_peer_take_turns(parts):
+    calls = []
+    parts["beside"].beside(lambda: calls.append("a"), lambda: calls.append("b"), repeats=3)
+    timed = calls[2:8]  # after one call of each to warm up; those for the memory come last
+    assert "".join(timed) == "ababab"
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_peak_memory_is_what_a_function_touches(parts):
     peak = parts["beside"].peak_megabytes

@@ -1,24 +1,60 @@
-"""Time and peak memory of two functions side by side."""
+"""Time and peak memory of two functions side by side.
+
+The time is the processor's, not the clock's: on one thread both are the same on a quiet machine,
+and on a busy one only the first leaves out what other programs took.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import gc
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mircourse.experiments.benchmark import Ratio, ratio
+import numpy as np
+from numpy.typing import NDArray
+
+from mircourse.experiments.benchmark import Ratio
+from mircourse.intervals import bootstrap_statistic
 
 Function = Callable[[], Any]
 
 
-def beside(ours: Function, peer: Function, *, repeats: int, fast: bool) -> tuple[Ratio, str]:
+def beside(ours: Function, peer: Function, *, repeats: int) -> tuple[Ratio, str]:
     """Return how many times as fast ours is, and what to say about the memory of both."""
-    if fast:
-        return ratio(ours, peer, repeats=1, warmup=0), describe_memory(ours, peer)
-    return ratio(ours, peer, repeats=repeats), describe_memory(ours, peer)
+    for function in (ours, peer):
+        function()
+    gc.collect()
+    times = np.array([[seconds(ours), seconds(peer)] for _ in range(repeats)])  # (repeats, 2)
+    return ratio_of(times), describe_memory(ours, peer)
+
+
+def beside_real_time(function: Function, length: float, *, repeats: int) -> Ratio:
+    """Return how many seconds of audio a function makes in one, if it makes `length` in all."""
+    return ratio_of(np.array([[seconds(function), length] for _ in range(repeats)]))
+
+
+def ratio_of(times: NDArray[np.float64]) -> Ratio:
+    """Return the ratio of medians of rounds ``(rounds, 2)``, ours and the peer's."""
+
+    def value(index: NDArray[np.int64]) -> float:
+        ours, peer = np.median(times[index], axis=0)
+        return float(peer / ours)
+
+    # Rounds are drawn whole: what slowed both in a round stays together.
+    found = bootstrap_statistic(value, len(times))
+    ours, peer = np.median(times, axis=0)
+    return Ratio(found.mean, found.low, found.high, float(ours), float(peer), len(times))
+
+
+def seconds(function: Function) -> float:
+    """Return the processor time of one call, of all threads."""
+    began = time.process_time()
+    function()
+    return time.process_time() - began
 
 
 def describe_memory(ours: Function, peer: Function) -> str:
