@@ -90,11 +90,20 @@ def scales(row: Row, task: str, seed: int, fast: bool) -> dict[str, Any]:
             note="what the article's forward pass does",
         ),
     ],
-    rule=lambda found: found.verdict("attention, frequency kept", "average, frequency kept"),
+    rule=lambda found: attention_rule(found),
 )
 def pooling(row: Row, task: str, seed: int, fast: bool) -> dict[str, Any]:
     """Train with attention or average pooling over time, frequency kept or averaged."""
     return on_instruments(row, task, seed, fast)
+
+
+def attention_rule(found: Comparison) -> Verdict:
+    """Judge attention twice: with the frequency axis kept, and without it."""
+    kept = found.verdict("attention, frequency kept", "average, frequency kept")
+    pooled = found.verdict("attention, frequency pooled", "average, frequency pooled")
+    held = [verdict.value == "holds" for verdict in (kept, pooled)]
+    value = "holds" if all(held) else "holds-when" if any(held) else "fails"
+    return Verdict(value, f"{kept.note}; {pooled.note}")
 
 
 def frequency_rule(found: Comparison) -> Verdict:
