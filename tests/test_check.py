@@ -43,9 +43,13 @@ def toy(monkeypatch, tmp_path):
     monkeypatch.setattr(check, "_EXERCISES", {})
     monkeypatch.setattr(checks, "__path__", [str(tmp_path)])
     (tmp_path / "toy.py").write_text(CHAPTER)
+    before = set(sys.modules)
     yield
-    sys.modules.pop("mircourse.checks.toy", None)
-    vars(checks).pop("toy", None)
+    # What was loaded here registered itself where no other test would find it.
+    for name in set(sys.modules) - before:
+        if name.startswith("mircourse.checks."):
+            del sys.modules[name]
+            vars(checks).pop(name.rpartition(".")[2], None)
 
 
 def report(answer):
