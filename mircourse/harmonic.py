@@ -21,6 +21,8 @@ from mircourse.classifier import SpectrogramClassifier, SpectrogramInput
 from mircourse.features import C1_HZ, LogCQT
 from mircourse.pooling import ClassifierHead, Pooling
 
+STEPS_PER_BIN = 2**20  # precision of the distances kept in a HarmonicStack
+
 
 class HarmonicStack(nn.Module):
     r"""Read a log-frequency spectrogram at the harmonics of each of its lower rows.
@@ -98,7 +100,9 @@ class HarmonicStack(nn.Module):
         distance = (
             torch.arange(self.rows) - torch.arange(n_bins)[:, None] - shifts[:, None, None]
         ).abs()  # (H, n_bins, rows)
-        self.register_buffer("distance", distance.float(), persistent=False)
+        # In whole steps, which model.half() leaves alone: 190 has no neighbour 190.1 in bfloat16.
+        steps = (distance * STEPS_PER_BIN).round().to(torch.int32)
+        self.register_buffer("distance", steps, persistent=False)
         # Half-width = 1 + softplus(raw): narrower than a bin, a triangle could fall between rows.
         raw = torch.full((n_harmonics,), bandwidth - 1.0).expm1().log()
         if learnable:
@@ -128,7 +132,7 @@ class HarmonicStack(nn.Module):
         """
         with torch.autocast(device_type=x.device.type, enabled=False):
             width = self.bandwidth[:, None, None]  # (H, 1, 1)
-            weights = F.relu(1 - self.distance.float() / width)  # (H, n_bins, rows)
+            weights = F.relu(1 - self.distance / STEPS_PER_BIN / width)  # (H, n_bins, rows)
             weights = weights / weights.sum(dim=-1, keepdim=True)
             # (H, n_bins, rows) @ (B, 1, rows, T) -> (B, H, n_bins, T)
             power = weights @ x.float().exp().unsqueeze(1)
