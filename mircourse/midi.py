@@ -8,7 +8,7 @@ from collections import defaultdict, deque
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -58,7 +58,8 @@ def to_midi(
     """
     import mido
 
-    notes = check_notes(getattr(music, "notes", music))
+    given: Any = getattr(music, "notes", music)
+    notes = check_notes(given)
     if not 4 <= tempo <= 6000:
         raise ValueError(f"tempo must be 4 to 6000 quarter notes per minute, got {tempo}")
     midi = mido.MidiFile(type=1, ticks_per_beat=TICKS_PER_BEAT, charset="utf-8")

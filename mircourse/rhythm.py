@@ -23,7 +23,7 @@ _TRIPLET = {64 >> k: 2**k for k in range(7)}
 class Meter(NamedTuple):
     """A time signature, or ``Meter(4, 4, False)`` where there is none to show."""
 
-    count: int
+    count: int  # type: ignore[assignment]  # a field, not tuple.count
     unit: int
     shown: bool = True
 

@@ -22,7 +22,9 @@ def build(out: Path, source: Path | None = None) -> None:
         out / "weights" / "musiccnn-instruments.safetensors",
         arguments={"n_classes": 19, "hop_length": instruments.HOP, **settings["arguments"]},
         classes=recordings.load().instruments,
-        about="Row MusicCNN of cnn-instruments, seed 0: the train and valid recordings, 1.25 s each",
+        about=(
+            "Row MusicCNN of cnn-instruments, seed 0: the train and valid recordings, 1.25 s each"
+        ),
     )
     found, threshold, _ = onsets.trained(cnn.ONSETS, seed=SEED, fast=False)
     weights.save(
