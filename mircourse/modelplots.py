@@ -50,8 +50,10 @@ def confusion(counts: ArrayLike, *, labels: Sequence[str], title: str = "") -> F
     fig, ax = figure(height=max(3.2, 1.4 + 0.2 * size))
     drawn = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     fig.colorbar(drawn, ax=ax, label="Share of the true class")
-    ax.set_xticks(range(size), labels, rotation=90)
-    ax.set_yticks(range(size), labels)
+    # Many labels in the usual size would run into each other.
+    font = {"fontsize": 8} if size > 12 else {}
+    ax.set_xticks(range(size), labels, rotation=90, **font)
+    ax.set_yticks(range(size), labels, **font)
     ax.set(xlabel="Predicted", ylabel="True", title=title)
     if size <= 6:
         for (i, j), share in np.ndenumerate(shares):
