@@ -263,7 +263,7 @@ def test_show_prints_the_text_where_nothing_can_be_displayed(drawn, capsys):
 def test_alternative_texts_reach_the_cell_metadata():
     confusion_call = "plots.confusion([[1, 0], [2, 3]], labels=['a', 'b'])"
     sources = [
-        "import matplotlib.pyplot as plt\nfrom mircourse import plots",
+        "%matplotlib inline\nimport matplotlib.pyplot as plt\nfrom mircourse import plots",
         confusion_call,
         f"plots.show({confusion_call})\nprint('after')",
         "plt.plot([1, 2])\nplt.show()",
