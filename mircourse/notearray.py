@@ -52,24 +52,7 @@ def note_array(
     TypeError
         If a column is not numeric, or a whole-number column has fractions.
     """
-    onset = np.asarray(onset)
-    if onset.ndim != 1:
-        raise ValueError(f"onset must have shape (n,), got {onset.shape}")
-    columns = {
-        "onset_beat": onset,
-        "duration_beat": np.asarray(duration),
-        "pitch": np.asarray(pitch),
-        "voice": np.asarray(voice),
-        "velocity": np.asarray(velocity),
-    }
-    notes = np.zeros(len(onset), NOTE_DTYPE)
-    for name, column in columns.items():
-        single = name in ("voice", "velocity") and column.ndim == 0
-        if not single and column.shape != onset.shape:
-            raise ValueError(
-                f"{name} has shape {column.shape}, expected {onset.shape} as onset has"
-            )
-        notes[name] = _checked(name, column)
+    notes = from_columns(NOTE_DTYPE, onset, duration, pitch=pitch, voice=voice, velocity=velocity)
     check_notes(notes)
     return notes[np.lexsort((notes["voice"], notes["pitch"], notes["onset_beat"]))]
 
@@ -84,28 +67,71 @@ def check_notes(notes: np.ndarray) -> np.ndarray:
     ValueError
         If it is not one-dimensional, or a value is NaN, infinite or out of its range.
     """
+    return check_fields(notes, NOTE_DTYPE, kind="note array", unit="beats")
+
+
+def from_columns(
+    dtype: np.dtype, onset: npt.ArrayLike, duration: npt.ArrayLike, **others: npt.ArrayLike
+) -> np.ndarray:
+    """Make a structured array of ``dtype``, whose first two fields are the two times.
+
+    The other columns are given by name; all but ``pitch`` may be one number for all notes.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `note_array`, the ranges apart, which `check_fields` looks at.
+    """
+    onset = np.asarray(onset)
+    if onset.ndim != 1:
+        raise ValueError(f"onset must have shape (n,), got {onset.shape}")
+    start, length = (dtype.names or ())[:2]
+    columns = {start: onset, length: np.asarray(duration)}
+    columns |= {name: np.asarray(column) for name, column in others.items()}
+    notes = np.zeros(len(onset), dtype)
+    for name, column in columns.items():
+        single = name in ("voice", "velocity") and column.ndim == 0
+        if not single and column.shape != onset.shape:
+            raise ValueError(
+                f"{name} has shape {column.shape}, expected {onset.shape} as onset has"
+            )
+        notes[name] = _checked(name, column, whole=dtype[name].kind == "i")
+    return notes
+
+
+def check_fields(notes: np.ndarray, dtype: np.dtype, *, kind: str, unit: str) -> np.ndarray:
+    """Return ``notes`` unchanged if its fields are sound; errors speak of ``kind`` and ``unit``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `check_notes`.
+    """
+    names = dtype.names or ()
     fields = getattr(getattr(notes, "dtype", None), "names", None)
-    missing = [name for name in NOTE_DTYPE.names or () if name not in (fields or ())]
+    missing = [name for name in names if name not in (fields or ())]
     if missing:
-        raise TypeError(f"expected a note array; {type(notes).__name__} lacks {', '.join(missing)}")
+        raise TypeError(f"expected a {kind}; {type(notes).__name__} lacks {', '.join(missing)}")
     if notes.ndim != 1:
-        raise ValueError(f"a note array has shape (n,), got {notes.shape}")
-    for name in ("onset_beat", "duration_beat"):
+        raise ValueError(f"a {kind} has shape (n,), got {notes.shape}")
+    onset, duration = names[:2]
+    for name in (onset, duration):
         _require(np.isfinite(notes[name]), notes, name, "finite")
-    _require(notes["onset_beat"] >= 0, notes, "onset_beat", "at least 0 beats")
-    _require(notes["duration_beat"] > 0, notes, "duration_beat", "more than 0 beats")
+    _require(notes[onset] >= 0, notes, onset, f"at least 0 {unit}")
+    _require(notes[duration] > 0, notes, duration, f"more than 0 {unit}")
     _require((notes["pitch"] >= 0) & (notes["pitch"] <= 127), notes, "pitch", "0 to 127")
-    _require(notes["voice"] >= 0, notes, "voice", "at least 0")
+    if "voice" in names:
+        _require(notes["voice"] >= 0, notes, "voice", "at least 0")
     _require((notes["velocity"] >= 1) & (notes["velocity"] <= 127), notes, "velocity", "1 to 127")
     return notes
 
 
-def _checked(name: str, column: np.ndarray) -> np.ndarray:
+def _checked(name: str, column: np.ndarray, *, whole: bool) -> np.ndarray:
     if column.size == 0:
         return column.astype(float)
     if column.dtype.kind not in "iuf":
         raise TypeError(f"{name} must be numbers, got dtype {column.dtype}")
-    if NOTE_DTYPE[name].kind == "i":
+    if whole:
         if not np.isfinite(column).all():
             raise ValueError(f"{name} must be finite, got NaN or infinity")
         if column.dtype.kind == "f" and (column != np.round(column)).any():
