@@ -109,8 +109,7 @@ class Melody:
     @property
     def onset_ticks(self) -> NDArray[np.int64]:
         """Where each event begins, and where the last one ends, in ticks: ``(n + 1,)``."""
-        steps = np.append(_DURATION_TICKS, 0)[self.duration]  # an end takes no time
-        return np.concatenate([[0], np.cumsum(steps)])
+        return np.concatenate([[0], np.cumsum(duration_ticks(self.duration))])
 
     @property
     def place(self) -> NDArray[np.int64]:
@@ -186,6 +185,11 @@ def place_of(
     bar = bar_ticks(meter)
     into_bar = (np.asarray(ticks) - round(pickup_beats * TICKS)) % bar
     return METERS.index(meter) * _POSITIONS + into_bar * STEPS // TICKS
+
+
+def duration_ticks(symbols: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how long duration symbols last, in ticks; an end takes no time."""
+    return np.append(_DURATION_TICKS, 0)[symbols]
 
 
 def bar_ticks(meter: str) -> int:
