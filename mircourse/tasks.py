@@ -110,7 +110,7 @@ class Task(pl.LightningModule):
         x, target = batch
         if self.batch_transform is not None:
             x, target = self.batch_transform(x, target)
-        total, weight = self.terms(self.model(x), target)
+        total, weight = self.terms(self(x), target)
         # One exchange per step: every process sees the same mean and stops at the same step.
         both = self._over_processes(torch.stack([total.detach(), weight.detach()]))
         if not torch.isfinite(both[0]):
@@ -126,7 +126,7 @@ class Task(pl.LightningModule):
     def validation_step(self, batch: Sequence[Tensor], batch_idx: int) -> None:
         """Add one batch to the epoch's sums; Lightning calls it."""
         x, target = batch
-        logits = self.model(x)
+        logits = self(x)
         total, weight = self.terms(logits, target)
         self._add("valid", torch.stack([total, weight]))
         self._add("counts", self.counts(logits, target))
