@@ -17,7 +17,8 @@ NOT_DATA = {".md", ".py", ".pyc"}
 LICENCES = {
     "scores": "public-domain works; see card",
     "chords": "distributed with music21; no terms in the files; see card",
-    "recordings": "CC0-1.0 and others, per recording; see card",
+    "recordings": "CC-BY-3.0, edited from recordings under CC0-1.0 and other terms; see card",
+    "recordings/guitar-nylon.zip": "CC-BY-4.0; see card",
     "soundfont": "MIT",
     "weights": "MIT",
 }
