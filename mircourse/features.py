@@ -192,7 +192,7 @@ class LogCQT(_FrontEnd):
     centre reads :math:`\ln(A^2 + \varepsilon)` in every octave. Edges are zero-padded.
 
     Against ``librosa.cqt`` (which scales each bin by half the square root of its filter's length,
-    and resamples octave by octave) amplitudes agree to 1 % of the loudest. On a GPU that computes
+    and resamples octave by octave) amplitudes agree to 2 % of the loudest. On a GPU that computes
     convolutions in TF32, parts more than about 60 dB below the loudest carry rounding noise.
 
     Lesson: book/cnn/harmoniccnn

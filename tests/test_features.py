@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mircourse import audio, features
+from mircourse import audio, features, recordings
 from mircourse.features import C1_HZ, LogCQT, LogMel, check_audio, cqt, mfcc_statistics
 
 RATE = 22050
@@ -68,11 +68,14 @@ def test_log_mel_agrees_with_torchaudio(tone):
     torch.testing.assert_close(LogMel(RATE)(x), torch.log(peer(x) + 1e-9), rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize("sound", ["tone", "contrabass-030-1", "bass-electric-028-1"])
 @pytest.mark.parametrize(
     "settings_",
     [{}, {"bins_per_octave": 36, "n_bins": 180, "f_min": 65.4, "hop_length": 256}],
 )
-def test_log_cqt_agrees_with_librosa(tone, settings_):
+def test_log_cqt_agrees_with_librosa(tone, sound, settings_):
+    """To 2 % of the loudest amplitude, on low notes, whose filters are long, as well."""
+    tone = tone if sound == "tone" else recordings.load()[sound].audio[: 2 * RATE].copy()
     module = LogCQT(RATE, **settings_)
     transform = librosa.cqt(
         tone,
@@ -86,7 +89,7 @@ def test_log_cqt_agrees_with_librosa(tone, settings_):
     amplitude = 2 * np.abs(transform) / np.sqrt(module.lengths)[:, None]
     ours = np.exp(module(torch.from_numpy(tone)).numpy() / 2)
     assert ours.shape == amplitude.shape
-    np.testing.assert_allclose(ours, amplitude, atol=0.01 * amplitude.max())
+    np.testing.assert_allclose(ours, amplitude, atol=0.02 * amplitude.max(), rtol=0)
     np.testing.assert_allclose(
         module.frequencies,
         librosa.cqt_frequencies(

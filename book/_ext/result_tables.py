@@ -45,6 +45,13 @@ def interval(row: dict, unit: str = "") -> str:
     return f"{mean} [{number(low)}, {number(high)}]"
 
 
+def duration(seconds: float) -> str:
+    """Format a time as minutes, or as seconds where that says more."""
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} second{'s' * (round(seconds) > 1)}"
+    return f"{seconds / 60:.0f} minutes"
+
+
 def cell(text: object) -> str:
     """Make text safe inside a cell of a Markdown table."""
     return str(text).replace("|", "\\|").replace("\n", " ")
@@ -52,7 +59,7 @@ def cell(text: object) -> str:
 
 def section(name: str, result: dict) -> Iterator[str]:
     """Yield the lines of one result's section."""
-    metric = result["metric"]
+    metric, benchmark = result["metric"], name.startswith("bench-")
     yield f"(result-{name})="
     yield f"## {name}"
     yield ""
@@ -76,18 +83,16 @@ def section(name: str, result: dict) -> Iterator[str]:
         yield f":::{{table}} {title}{unit}{split}; {better} is better"
         yield ":align: left"
         yield ""
-        yield "| row | kind | parameters | seeds | mean [95 % interval] |" + notes * " note |"
-        yield "| --- | --- | ---: | ---: | ---: |" + notes * " --- |"
+        # A benchmark repeats rounds, not seeds.
+        head = ["row", "kind", "parameters"] + ([] if benchmark else ["seeds"])
+        yield f"| {' | '.join(head)} | mean [95 % interval] |" + notes * " note |"
+        yield "| --- | --- |" + " ---: |" * (len(head) - 1) + notes * " --- |"
         for row in rows:
             parameters = f"{row['parameters']:,}" if row.get("parameters") else "–"
             kind = KINDS.get(row.get("kind", ""), row.get("kind", ""))
-            line = [
-                row["name"],
-                kind,
-                parameters,
-                len(row.get("scores") or []) or "–",
-                interval(row),
-            ]
+            line = [row["name"], kind, parameters]
+            line += [] if benchmark else [len(row.get("scores") or []) or "–"]
+            line += [interval(row)]
             line += [row.get("note", "")] if notes else []
             yield "| " + " | ".join(cell(part) for part in line) + " |"
         yield ":::"
@@ -99,9 +104,10 @@ def section(name: str, result: dict) -> Iterator[str]:
     facts += [f"revision `{result['revision'][:10]}`"] if result.get("revision") else []
     facts += [str(result[key]) for key in ("date", "device") if result.get(key)]
     if result.get("wall_seconds"):
-        facts.append(f"{result['wall_seconds'] / 60:.0f} minutes")
+        facts.append(duration(result["wall_seconds"]))
     if result.get("groups"):
-        facts.append(f"intervals by bootstrap over {result['groups']} and seeds")
+        over = result["groups"] if benchmark else f"{result['groups']} and seeds"
+        facts.append(f"intervals by bootstrap over {over}")
     yield "Made by " + ", ".join(facts) + "." if facts else ""
     yield ""
 

@@ -109,6 +109,13 @@ def test_every_result_has_its_table(html):
         assert all(row["name"] in shown for row in result["rows"])
 
 
+def test_what_a_benchmark_did_not_do_is_not_stated(html):
+    """It has rounds, not seeds, and takes seconds."""
+    text = soup(html / "book/reference/performance.html").get_text(" ")
+    assert "over rounds" in text
+    assert not re.search(r"\bseeds\b|\b0 (minutes|seconds)", text)
+
+
 def test_every_card_is_on_the_data_page(html):
     text = soup(html / "book/reference/data.html").get_text()
     for card in (ROOT / "data").glob("*/README.md"):
