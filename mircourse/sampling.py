@@ -78,9 +78,10 @@ def nucleus(
         raise ValueError("probabilities must be finite, 0 or more, with sums above 0")
     if temperature == 0:
         return np.eye(p.shape[-1])[p.argmax(axis=-1)]
-    # Relative to the largest, so that a low temperature does not make all of them 0.
-    p = (p / p.max(axis=-1, keepdims=True)) ** (1 / temperature)
-    p /= p.sum(axis=-1, keepdims=True)
+    if temperature != 1:
+        # Relative to the largest, so that a low temperature does not make all of them 0.
+        p = (p / p.max(axis=-1, keepdims=True)) ** (1 / temperature)
+    p = p / p.sum(axis=-1, keepdims=True)
     if top_p < 1:
         order = np.argsort(-p, axis=-1, kind="stable")
         ranked = np.take_along_axis(p, order, axis=-1)
