@@ -8,8 +8,6 @@ Lesson: book/rnn/streaming
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -17,12 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mircourse.audio import check_waveform
-from mircourse.features import LogMel
 
 A1_HZ = 55.0
 BANDS_PER_OCTAVE = 24
-
-Scale = Literal["pitch", "mel"]
 
 
 class CausalSpectrogram(nn.Module):
@@ -42,10 +37,8 @@ class CausalSpectrogram(nn.Module):
     n_fft, hop_length : int
         Window, and samples from one frame to the next; the hop is at most the window.
     n_bands : int
-        Number of bands.
-    scale : {"pitch", "mel"}
-        Triangles 24 to the octave from A1 (55 Hz), none narrower than a bin of the transform; or
-        those of `mircourse.features.LogMel`.
+        Number of bands: triangles, 24 to the octave from A1 (55 Hz) on, so that two bands are a
+        semitone; none is narrower than a bin of the transform.
     eps : float
         Added to the power before the logarithm: silence gives ``ln(eps)``.
 
@@ -75,7 +68,6 @@ class CausalSpectrogram(nn.Module):
         n_fft: int = 4096,
         hop_length: int = 512,
         n_bands: int = 128,
-        scale: Scale = "pitch",
         eps: float = 1e-8,
     ) -> None:
         super().__init__()
@@ -86,13 +78,7 @@ class CausalSpectrogram(nn.Module):
             )
         self.sample_rate, self.n_fft, self.hop_length = sample_rate, n_fft, hop_length
         self.n_bands, self.eps = n_bands, eps
-        if scale == "pitch":
-            filters, self.frequencies = _pitch_bands(sample_rate, n_fft, n_bands)
-        elif scale == "mel":
-            mel = LogMel(sample_rate, n_fft=n_fft, hop_length=hop_length, n_mels=n_bands)
-            filters, self.frequencies = mel.filterbank, mel.frequencies
-        else:
-            raise ValueError(f"got scale={scale!r}; expected pitch or mel")
+        filters, self.frequencies = _pitch_bands(sample_rate, n_fft, n_bands)
         window = torch.hann_window(n_fft)
         self.register_buffer("window", window * (2 / window.sum()), persistent=False)
         self.register_buffer("filterbank", filters, persistent=False)  # (n_bands, bins)

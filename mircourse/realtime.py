@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mircourse.causal import CausalSpectrogram, Scale
+from mircourse.causal import CausalSpectrogram
 
 N_PITCH_CLASSES = 12
 
@@ -58,7 +58,7 @@ class RealTimeMusicRNN(nn.Module):
         Of the GRU and the convolution.
     look_ahead : int
         Frames that the answer comes late.
-    sample_rate, n_fft, hop_length, scale
+    sample_rate, n_fft, hop_length
         Of `mircourse.causal.CausalSpectrogram`, the front end that is built in as ``spectrogram``.
 
     Attributes
@@ -96,7 +96,6 @@ class RealTimeMusicRNN(nn.Module):
         sample_rate: int = 22050,
         n_fft: int = 4096,
         hop_length: int = 512,
-        scale: Scale = "pitch",
     ) -> None:
         super().__init__()
         if min(input_dim, hidden_dim, n_layers, kernel_size) < 1 or look_ahead < 0:
@@ -108,7 +107,7 @@ class RealTimeMusicRNN(nn.Module):
         self.input_dim, self.hidden_dim = input_dim, hidden_dim
         self.kernel_size, self.look_ahead = kernel_size, look_ahead
         self.spectrogram = CausalSpectrogram(
-            sample_rate, n_fft=n_fft, hop_length=hop_length, n_bands=input_dim, scale=scale
+            sample_rate, n_fft=n_fft, hop_length=hop_length, n_bands=input_dim
         )
         # A fixed scale for each band: normalising by the input at hand would look ahead.
         self.register_buffer("mean", torch.zeros(input_dim))

@@ -12,7 +12,6 @@ from torch import nn
 
 from mircourse import streaming
 from mircourse.causal import A1_HZ, CausalSpectrogram
-from mircourse.features import LogMel
 from mircourse.streaming import (
     MicrophoneError,
     RealTimeMusicRNN,
@@ -253,13 +252,6 @@ def test_a_sinusoid_reads_its_level_in_its_own_band(band):
     assert float(frame[band]) == pytest.approx(np.log(0.25), abs=1.0)
 
 
-def test_mel_bands_are_those_of_log_mel():
-    front_end = CausalSpectrogram(8000, n_fft=256, hop_length=64, n_bands=20, scale="mel")
-    torch.testing.assert_close(
-        front_end.filterbank, LogMel(8000, n_fft=256, hop_length=64, n_mels=20).filterbank
-    )
-
-
 def test_the_front_end_hears_no_future():
     front_end = CausalSpectrogram(8000, n_fft=256, hop_length=64, n_bands=16)
     audio, other = noise(1024), noise(1024)
@@ -281,7 +273,6 @@ def test_less_than_a_hop_is_no_frame_and_silence_is_the_floor():
     [
         ({"hop_length": 5000}, "a hop of at most n_fft"),
         ({"n_bands": 200}, "expected less than 11025 Hz"),
-        ({"scale": "bark"}, "expected pitch or mel"),
     ],
 )
 def test_front_ends_that_cannot_be_are_refused(options, message):
