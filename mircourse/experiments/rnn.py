@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mircourse.experiments import melodies, transcribers, transcriptions
+from mircourse.experiments import chroma, latency, melodies, transcribers, transcriptions
 from mircourse.experiments.comparison import Comparison
 from mircourse.experiments.definition import Metric, Row, Verdict, experiment
 from mircourse.experiments.transcriptions import DETACHED, HEARD, TASKS, UNHEARD
