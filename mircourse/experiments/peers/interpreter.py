@@ -31,7 +31,7 @@ class Peer:
     name, module : str
         What to call it, and what its interpreter must be able to import.
     script : str
-        File name of the script in this folder.
+        File name of the script in this folder, or a path.
     variable : str
         Environment variable that holds the path of its interpreter; this one unless set.
     install : str
@@ -90,7 +90,7 @@ class Peer:
         with tempfile.TemporaryDirectory(prefix="mircourse-peer-") as folder:
             named = {f"clip{i}": clip for i, clip in enumerate(samples)}
             np.savez(Path(folder, "clips.npz"), rate=sample_rate, **named)
-            script = Path(__file__).with_name(self.script)
+            script = Path(__file__).parent / self.script
             # Isolated (-I): the folder of the script has modules named as the peers are.
             run = subprocess.run(
                 [self.python, "-I", str(script), folder], capture_output=True, text=True

@@ -9,13 +9,14 @@ import soundfile
 
 
 def main(folder):
+    """Read the clips in the folder and leave their notes there."""
     from basic_pitch import FilenameSuffix, build_icassp_2022_model_path
     from basic_pitch.inference import Model, predict
 
     model = Model(build_icassp_2022_model_path(FilenameSuffix.onnx))
     with np.load(os.path.join(folder, "clips.npz")) as given:
         rate = int(given["rate"])
-        clips = [given["clip%d" % i] for i in range(len(given.files) - 1)]
+        clips = [given[f"clip{i}"] for i in range(len(given.files) - 1)]
     kept, seconds = {}, []
     # Once for nothing: the first call also imports and compiles.
     for i, clip in [(-1, clips[0][:rate])] * bool(clips) + list(enumerate(clips)):
@@ -27,7 +28,7 @@ def main(folder):
             continue
         seconds.append(time.perf_counter() - began)
         rows = [(a, b - a, pitch, round(127 * level)) for a, b, pitch, level, _ in events]
-        kept["notes%d" % i] = np.array(rows, dtype=float).reshape(-1, 4)
+        kept[f"notes{i}"] = np.array(rows, dtype=float).reshape(-1, 4)
     np.savez(os.path.join(folder, "notes.npz"), seconds=seconds, **kept)
 
 

@@ -29,13 +29,14 @@ importlib.metadata.distribution = _prebuilt
 
 
 def main(folder):
+    """Read the clips in the folder and leave their notes there."""
     from madmom.audio.signal import Signal
     from madmom.features.notes import ADSRNoteTrackingProcessor, CNNPianoNoteProcessor
 
     network, tracker = CNNPianoNoteProcessor(), ADSRNoteTrackingProcessor()
     with np.load(os.path.join(folder, "clips.npz")) as given:
         rate = int(given["rate"])
-        clips = [given["clip%d" % i] for i in range(len(given.files) - 1)]
+        clips = [given[f"clip{i}"] for i in range(len(given.files) - 1)]
     kept, seconds = {}, []
     for i, clip in enumerate(clips):
         began = time.perf_counter()
@@ -43,7 +44,7 @@ def main(folder):
         seconds.append(time.perf_counter() - began)
         onset, pitch, duration = found.reshape(-1, 3).T
         # It estimates no velocities.
-        kept["notes%d" % i] = np.stack([onset, duration, pitch, np.full(len(onset), 64)], axis=1)
+        kept[f"notes{i}"] = np.stack([onset, duration, pitch, np.full(len(onset), 64)], axis=1)
     np.savez(os.path.join(folder, "notes.npz"), seconds=seconds, **kept)
 
 
