@@ -19,7 +19,7 @@ from mircourse import scores, synth
 from mircourse.performed import perform
 
 SAMPLE_RATE = 16000
-VARIED = ("tempo", "transposition", "velocity", "timbre", "room", "noise")
+VARIED = ("tempo", "articulation", "transposition", "velocity", "timbre", "room", "noise")
 QUARTETS = ("haydn", "mozart", "beethoven", "schumann")
 TUNES = ("ryan", "oneill", "aird")
 KINDS = {"chorales": ("bach",), "quartets": QUARTETS, "tunes": TUNES}
@@ -28,6 +28,8 @@ PIANO = 0
 # Struck or plucked, as a piano is: celesta, vibraphone, nylon and electric guitar, harp.
 OTHERS = (8, 11, 24, 27, 46)
 UNHEARD = {"harpsichord": 6, "reed organ": 20}
+# Share of its written length that a detached note is held.
+DETACHED = (0.6, 0.95)
 COUNTS = {"valid": (8, 8, 6), "test": (20, 16, 12)}  # chorales, quartets, tunes
 
 
@@ -54,12 +56,17 @@ class Passage:
 
 @functools.lru_cache(maxsize=8)
 def held_out(
-    split: str, *, program: int = PIANO, font: str = "fluid", fast: bool = False
+    split: str,
+    *,
+    program: int = PIANO,
+    font: str = "fluid",
+    detached: bool = False,
+    fast: bool = False,
 ) -> tuple[Passage, ...]:
     """Return passages of 15 s from the validation or the test split.
 
-    Tempo, articulation and loudness vary; nothing else does. Every font and every program that has
-    the pitches plays the same performances.
+    Tempo and loudness vary; notes are as long as they are written. Every font and every program
+    that has the pitches plays the same performances.
 
     Parameters
     ----------
@@ -69,15 +76,18 @@ def held_out(
         General MIDI program. Passages that go beyond its pitches are left out.
     font : str
         As `mircourse.synth.render` takes it.
+    detached : bool
+        Hold notes for 60 to 95 % of their length.
     fast : bool
         One passage of each kind.
     """
+    varied = ("tempo", "velocity", "articulation") if detached else ("tempo", "velocity")
     rng = np.random.default_rng(len(split))
     plans = []
     for kind, count in zip(KINDS, COUNTS[split], strict=True):
         pool = [p for name in KINDS[kind] for p in scores.load(name, split=split)]
         for i in rng.permutation(len(pool))[: 1 if fast else count]:
-            plans.append(_plan(pool[i], kind, rng, seconds=15.0, varied=("tempo", "velocity")))
+            plans.append(_plan(pool[i], kind, rng, seconds=15.0, varied=varied, detached=detached))
     sounding = synth.pitches(font)[program]
     plans = [p for p in plans if {int(n) for n in p.notes["pitch"]} <= set(sounding)]
     for plan in plans:
@@ -131,7 +141,13 @@ class _Plan:
 
 
 def _plan(
-    piece: Any, kind: str, rng: np.random.Generator, *, seconds: float, varied: Sequence[str]
+    piece: Any,
+    kind: str,
+    rng: np.random.Generator,
+    *,
+    seconds: float,
+    varied: Sequence[str],
+    detached: bool = False,
 ) -> _Plan:
     tempo = 90.0
     if "tempo" in varied:
@@ -144,19 +160,20 @@ def _plan(
     notes = piece.notes[begun & (piece.notes["onset_beat"] < start + beats - 0.1)].copy()
     notes["onset_beat"] -= notes["onset_beat"].min() - 0.25 if len(notes) else 0
     if "tempo" in varied:
-        # From nearly staccato to legato, a little uneven.
-        notes["duration_beat"] *= rng.uniform(0.6, 1.0) * rng.uniform(0.9, 1.0, len(notes))
         # Voices that meet in one key strike it once.
         _, key = np.unique(notes[["onset_beat", "pitch"]], return_inverse=True)
         notes["onset_beat"] += rng.uniform(0, 0.012, len(notes))[key] * tempo / 60
+    # Half of the passages are legato, as long as they are written.
+    if "articulation" in varied and (detached or rng.random() < 0.5):
+        notes["duration_beat"] *= rng.uniform(*DETACHED, len(notes))
     if "transposition" in varied:
         low, high = notes["pitch"].min(initial=60), notes["pitch"].max(initial=60)
         notes["pitch"] += rng.integers(max(-12, 21 - low), min(12, 108 - high) + 1)
     notes["velocity"] = 80
     if "velocity" in varied:
-        base = rng.integers(35, 106)
-        voice = rng.integers(-12, 13, size=int(notes["voice"].max(initial=0)) + 1)
-        loudness = base + voice[notes["voice"]] + rng.integers(-12, 13, len(notes))
+        base = rng.integers(40, 106)
+        voice = rng.integers(-10, 11, size=int(notes["voice"].max(initial=0)) + 1)
+        loudness = base + voice[notes["voice"]] + rng.integers(-6, 7, len(notes))
         notes["velocity"] = np.clip(loudness, 10, 127)
     return _Plan(piece.id, piece.family, kind, notes, tempo, PIANO, seconds)
 

@@ -15,14 +15,17 @@ from mircourse.experiments.pianos import Passage
 from mircourse.experiments.runner import cache_dir
 from mircourse.notescores import frame_scores, match_notes, note_scores, velocity_error
 from mircourse.performed import performed_notes
+from mircourse.pianoroll import piano_roll
+from mircourse.transcribing import hear
 
 HEARD, UNHEARD = "piano, same soundfont", "piano, unheard soundfont"
-# Program and soundfont of each task.
-TASKS = {
-    HEARD: (pianos.PIANO, "fluid"),
-    UNHEARD: (pianos.PIANO, "timgm6mb"),
-    "harpsichord": (pianos.UNHEARD["harpsichord"], "fluid"),
-    "reed organ": (pianos.UNHEARD["reed organ"], "fluid"),
+DETACHED = "unheard soundfont, detached"
+TASKS: dict[str, dict[str, Any]] = {
+    HEARD: {},
+    UNHEARD: {"font": "timgm6mb"},
+    DETACHED: {"font": "timgm6mb", "detached": True},
+    "harpsichord": {"program": pianos.UNHEARD["harpsichord"]},
+    "reed organ": {"program": pianos.UNHEARD["reed organ"]},
 }
 Measure = Callable[[NDArray, NDArray], float]
 
@@ -44,8 +47,7 @@ def frame_f(reference: NDArray, estimated: NDArray) -> float:
 
 def passages(task: str, *, fast: bool) -> tuple[Passage, ...]:
     """Return the test passages of a key of `TASKS`."""
-    program, font = TASKS[task]
-    return pianos.held_out("test", program=program, font=font, fast=fast)
+    return pianos.held_out("test", fast=fast, **TASKS[task])
 
 
 def score(
@@ -173,3 +175,42 @@ def _without_training(system: str, audio: list[NDArray[np.float32]]) -> list[NDA
 def _middle_c(seconds: float) -> NDArray:
     onset = np.arange(0, seconds, 0.5)
     return performed_notes(onset, np.full(len(onset), 0.5), np.full(len(onset), 60))
+
+
+PARTS = ("pitches", "onsets", "velocities")
+
+
+def part(settings: Mapping[str, Any], *, name: str, seed: int, fast: bool) -> dict[str, Any]:
+    """Score one output of a network by itself, on the unheard piano, frame by frame.
+
+    Pitches and onsets by average precision over the cells of their roll, which needs no threshold;
+    velocities by one minus the mean absolute error over the cells that sound, as a share of 127.
+
+    Parameters
+    ----------
+    settings : mapping
+        Of `transcribers.trained`.
+    name : str
+        One of `PARTS`.
+    seed : int
+        For the network.
+    fast : bool
+        A few passages, and a network that has hardly learnt.
+    """
+    from sklearn.metrics import average_precision_score
+
+    network = {key: value for key, value in settings.items() if key != "system"}
+    model, seconds = transcribers.trained(network, seed=seed, fast=fast)
+    scores, groups = [], []
+    for passage in passages(UNHEARD, fast=fast):
+        found = hear(model, passage.audio)[PARTS.index(name)]  # (T, 88)
+        truth = piano_roll(passage.notes, frames=len(found), hop_seconds=model.hop_seconds)
+        roll = getattr(truth, name)
+        if name == "velocities":
+            down = truth.pitches > 0
+            scores.append(1 - float(np.abs(found - roll)[down].mean()) / 127)
+        else:
+            scores.append(float(average_precision_score((roll > 0.5).ravel(), found.ravel())))
+        groups.append(passage.family)
+    parameters = sum(p.numel() for p in model.parameters())
+    return {"scores": scores, "groups": groups, "parameters": parameters, "seconds": seconds}
