@@ -90,6 +90,13 @@ class Verdict:
             raise ValueError(f"a verdict is one of {VERDICTS}, got {self.value!r}")
 
 
+def both(*verdicts: Verdict) -> Verdict:
+    """Return one verdict of several: it holds if all do, holds-when if some do."""
+    held = [verdict.value == "holds" for verdict in verdicts]
+    value = "holds" if all(held) else "holds-when" if any(held) else "fails"
+    return Verdict(value, "; ".join(verdict.note for verdict in verdicts))
+
+
 @dataclass(frozen=True)
 class Experiment:
     """A claim and what tests it; made by `experiment`, whose parameters these are."""

@@ -19,6 +19,7 @@ from mircourse import scores, synth
 from mircourse.performed import perform
 
 SAMPLE_RATE = 16000
+FAMILIES = "tune or chorale family, or movement"  # what passages are grouped by
 VARIED = ("tempo", "articulation", "transposition", "velocity", "timbre", "room", "noise")
 QUARTETS = ("haydn", "mozart", "beethoven", "schumann")
 TUNES = ("ryan", "oneill", "aird")

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from mircourse.experiments import chroma, latency, melodies
+from mircourse.experiments import chroma, latency, melodies, pianos
 from mircourse.experiments.comparison import Comparison
-from mircourse.experiments.definition import Metric, Row, Verdict, experiment
+from mircourse.experiments.definition import Metric, Row, Verdict, both, experiment
 
 TOLD, ALONE = "told the place in the bar", "notes alone"
 BITS = Metric("bits per note", "", higher_is_better=False)
@@ -174,7 +174,7 @@ def ahead_of_librosa(found: Comparison) -> Verdict:
     name="rnn-streaming",
     claim="A small GRU hears chroma in real time better than librosa does with all the future.",
     metric=Metric("pitch-class F"),
-    groups=FAMILIES,
+    groups=pianos.FAMILIES,
     seeds=3,
     tasks=tuple(chroma.FONTS),
     rows=[
@@ -217,7 +217,7 @@ def streams(row: Row, task: str, seed: int, fast: bool) -> dict[str, Any]:
     name="rnn-chunks",
     claim="A stream has to carry the convolution's past as well as the hidden state.",
     metric=Metric("pitch-class F"),
-    groups=FAMILIES,
+    groups=pianos.FAMILIES,
     seeds=3,
     tasks=tuple(chroma.CHUNKS),
     rows=[

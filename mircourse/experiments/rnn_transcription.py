@@ -6,10 +6,11 @@ from typing import Any
 
 from mircourse.experiments import pianos, transcribers, transcriptions
 from mircourse.experiments.comparison import Comparison
-from mircourse.experiments.definition import Metric, Row, Verdict, experiment
+from mircourse.experiments.definition import Metric, Row, Verdict, both, experiment
 from mircourse.experiments.transcriptions import DETACHED, HEARD, TASKS, UNHEARD
 
-FAMILIES = "tune or chorale family, or movement"
+FAMILIES = pianos.FAMILIES
+ONSET_F, NOTE_F = Metric("onset F"), Metric("onset and offset F")
 FULL = {"system": "network", **transcribers.FULL}
 
 SYSTEMS = [
@@ -39,13 +40,6 @@ def ahead_of_peers(found: Comparison) -> Verdict:
         found.verdict("MusicTranscriptionRNN", "basic-pitch", tasks=[UNHEARD]),
         found.verdict("MusicTranscriptionRNN", "madmom", tasks=[UNHEARD]),
     )
-
-
-def both(*verdicts: Verdict) -> Verdict:
-    """Return one verdict of several: it holds if all do, holds-when if some do."""
-    held = [verdict.value == "holds" for verdict in verdicts]
-    value = "holds" if all(held) else "holds-when" if any(held) else "fails"
-    return Verdict(value, "; ".join(verdict.note for verdict in verdicts))
 
 
 @experiment(
