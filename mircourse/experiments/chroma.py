@@ -33,7 +33,7 @@ COUNTS = {
 PROGRAMS = (0, 6, 16, 20, 24, 40, 46, 56, 68, 71, 73)
 SAMPLE_RATE, HOP, SECONDS = 22050, 512, 20.0
 HOP_SECONDS = HOP / SAMPLE_RATE
-SEGMENT, WARM_UP = 430, 16  # frames: of a training item, and those at its start that do not count
+SEGMENT, WARM_UP = 215, 16  # frames: of a training item, and those at its start that do not count
 THRESHOLDS = tuple(np.round(np.arange(0.05, 1.0, 0.05), 2))
 # Of librosa's chroma, tried on the validation passages.
 WINDOWS = (2048, 4096, 8192)
