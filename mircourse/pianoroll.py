@@ -165,8 +165,8 @@ def notes_of(
     loudness = v[near, key[:, None] if v.shape[1] == KEYS else 0]  # (notes, 5)
     velocity = np.clip(np.rint((weight * loudness).sum(1) / weight.sum(1)), 1, 127)
     stop = np.maximum(ends * hop_seconds, time + hop_seconds / 2)
-    again = np.append(key[1:] == key[:-1], False)  # the key has a next note
-    stop[again] = np.minimum(stop, np.append(time[1:], np.inf))[again]
+    again = np.flatnonzero(key[1:] == key[:-1])  # notes whose key has a next one
+    stop[again] = np.minimum(stop[again], time[again + 1])
     return performed_notes(time, stop - time, key + LOWEST_PITCH, velocity=velocity.astype(int))
 
 
