@@ -1,8 +1,8 @@
 """Recurrent networks: the models of the RNN chapter.
 
-`LSTM` is written from its equations. `MusicTranscriptionRNN` writes down piano music:
-`transcribe` turns a recording into notes. `RealTimeMusicRNN` says which pitch classes sound while
-the music is played; `StreamingChroma` feeds it with audio in blocks of any size.
+`LSTM` is written from its equations. `MelodyLSTM` writes tunes. `MusicTranscriptionRNN` writes down
+piano music: `transcribe` turns a recording into notes. `RealTimeMusicRNN` says which pitch classes
+sound while the music is played; `StreamingChroma` feeds it with audio in blocks of any size.
 
 Lessons: book/rnn/lstm, book/rnn/transcription, book/rnn/streaming
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from mircourse.causal import CausalSpectrogram
 from mircourse.lstm import LSTM, LSTMCell
+from mircourse.melodylstm import MelodyLSTM
 from mircourse.pianoroll import notes_of, piano_roll
 from mircourse.semitones import SemitoneSpectrogram
 from mircourse.streaming import (
@@ -31,6 +32,7 @@ __all__ = [
     "CausalSpectrogram",
     "Chroma",
     "LSTMCell",
+    "MelodyLSTM",
     "MicrophoneError",
     "MusicTranscriptionRNN",
     "RealTimeMusicRNN",

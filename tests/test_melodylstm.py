@@ -10,7 +10,8 @@ from torch import nn
 from mircourse import abcnotation, melodies, notation, scores, training, weights
 from mircourse.lstm import LSTM
 from mircourse.melodies import END, N_DURATIONS, N_PITCHES, REST
-from mircourse.melodylstm import MelodyBatches, MelodyLSTM, MelodyTask, batch, loader
+from mircourse.melodylstm import MelodyLSTM, batch
+from mircourse.melodytraining import MelodyBatches, MelodyTask, loader
 from mircourse.notearray import note_array
 
 

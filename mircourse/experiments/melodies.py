@@ -87,7 +87,8 @@ def _train(
     arguments: dict[str, Any], recipe: dict[str, Any], *, seed: int, fast: bool
 ) -> tuple[dict[str, NDArray], float]:
     from mircourse import training
-    from mircourse.melodylstm import MelodyLSTM, MelodyTask, loader
+    from mircourse.melodylstm import MelodyLSTM
+    from mircourse.melodytraining import MelodyTask, loader
 
     training.seed_everything(seed)
     model = MelodyLSTM(**arguments)
