@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mircourse import recordings, weights
-from mircourse.experiments import cnn, dances, instruments, onsets
+from mircourse.experiments import chroma, cnn, dances, instruments, onsets, rnn
 
 SEED = 0
 
@@ -46,4 +46,11 @@ def build(out: Path, source: Path | None = None) -> None:
         },
         classes=dances.TYPES,
         about="Row MusicCNN of cnn-dances, seed 0: rendered tunes of the train and valid splits",
+    )
+    live, threshold, _ = chroma.trained(rnn.LIVE, seed=SEED, fast=False)
+    weights.save(
+        live,
+        out / "weights" / "realtime-chroma.safetensors",
+        arguments=rnn.LIVE["arguments"],
+        about=f"Row look-ahead 4 of rnn-streaming, seed 0; its threshold is {threshold}",
     )

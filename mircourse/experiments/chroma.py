@@ -71,8 +71,9 @@ def passages(split: str, *, font: str = "fluid", fast: bool = False) -> tuple[Pa
     font : str
         As `mircourse.synth.render` takes it.
     fast : bool
-        One passage of each kind.
+        One passage of each kind, 6 s of it.
     """
+    seconds = 6.0 if fast else SECONDS
     rng = np.random.default_rng(len(split))
     chosen = []
     for kind, count in COUNTS[split].items():
@@ -87,12 +88,12 @@ def passages(split: str, *, font: str = "fluid", fast: bool = False) -> tuple[Pa
         program=[programs for *_, programs in chosen],
         font=font,
         sample_rate=SAMPLE_RATE,
-        seconds=SECONDS,
+        seconds=seconds,
     )
     found = []
     for (piece, notes, tempo, _), sound in zip(chosen, audio, strict=True):
         performed = perform(notes, tempo=tempo)
-        end = min(SECONDS, float((performed["onset_sec"] + performed["duration_sec"]).max()))
+        end = min(seconds, float((performed["onset_sec"] + performed["duration_sec"]).max()))
         chroma = score_chroma(performed, hop_seconds=HOP_SECONDS, frames=int(end / HOP_SECONDS))
         level = np.abs(sound).max() * 10 ** rng.uniform(-3, -1.5)
         noisy = 10 ** rng.uniform(-0.6, 0.3) * (sound + level * rng.standard_normal(len(sound)))
