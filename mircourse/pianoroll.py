@@ -18,6 +18,7 @@ from mircourse.semitones import KEYS, LOWEST_PITCH
 __all__ = ["ONSET_FRAMES", "PianoRoll", "notes_of", "piano_roll"]
 
 VELOCITY_FRAMES = 5
+STRONGEST = 4.0  # log odds: what one frame can say at most
 ONSET_FRAMES = 2.0  # how far from its onset a note's onset target reaches, in frames
 
 
@@ -99,8 +100,9 @@ def notes_of(
 
     With a column of onsets for each key, a note begins at each local maximum of its key's onsets
     that reaches the threshold; its time is interpolated between frames by the shape of the
-    maximum. It lasts until the key's probability falls below the threshold or the key's next note
-    begins. With one column for all keys, as the article has it, a key's note begins where its
+    maximum. It lasts as long as the frames say, taken together, that the key is down (a frame
+    speaks for it if its probability is above the threshold), and at most until the key's next
+    note begins. With one column for all keys, as the article has it, a key's note begins where its
     probability rises above the threshold within three frames of an onset; a key struck again
     while it is down cannot be seen.
 
@@ -150,16 +152,15 @@ def notes_of(
         )
     if frames == 0:
         return np.empty(0, dtype=PERFORMED_DTYPE)
-    down = p >= pitch_threshold
     peak, column = _peaks(o, onset_threshold)
     if o.shape[1] == KEYS:
         frame, key, time = peak, column, peak + _offset(o, peak, column)
     else:
-        frame, key = _rises(down, peak)
+        frame, key = _rises(p >= pitch_threshold, peak)
         time = frame.astype(np.float64)
     order = np.lexsort((frame, key))
     frame, key, time = frame[order], key[order], np.maximum(time[order], 0) * hop_seconds
-    ends = _ends(down, frame, key)
+    ends = _ends(p, pitch_threshold, frame, key)
     near = np.minimum(frame[:, None] + np.arange(VELOCITY_FRAMES), frames - 1)  # (notes, 5)
     weight = p[near, key[:, None]] * (near < ends[:, None]) + 1e-9
     loudness = v[near, key[:, None] if v.shape[1] == KEYS else 0]  # (notes, 5)
@@ -200,10 +201,19 @@ def _rises(down: NDArray, onset_frames: NDArray) -> tuple[NDArray, NDArray]:
     return frame, key
 
 
-def _ends(down: NDArray, frame: NDArray, key: NDArray) -> NDArray:
-    """Return the first frame, after the onset's and the next, at which the key is up."""
-    frames = len(down)
-    up_at = np.where(~down, np.arange(frames)[:, None], frames)  # (T, 88)
-    next_up = np.minimum.accumulate(up_at[::-1])[::-1]
-    begin = np.minimum(frame + 1, frames - 1)
-    return np.maximum(next_up[begin, key], frame + 1)
+def _ends(p: NDArray, threshold: float, frame: NDArray, key: NDArray) -> NDArray:
+    """Return the first frame at which each note is over; notes are sorted by key and frame.
+
+    The evidence that a key is still down is the sum of its log odds from the note's first frame
+    on; the note ends where that sum is largest, so a few doubtful frames do not cut it short.
+    """
+    safe = np.clip(p, 1e-4, 1 - 1e-4)
+    odds = np.log(safe / (1 - safe)) - np.log(threshold / (1 - threshold))  # (T, 88)
+    odds = np.clip(odds, -STRONGEST, STRONGEST)
+    ends = frame + 1
+    for i, (first, column) in enumerate(zip(frame, key, strict=True)):
+        again = i + 1 < len(key) and key[i + 1] == column
+        evidence = odds[first + 1 : frame[i + 1] if again else len(p), column].cumsum()
+        if len(evidence) and evidence.max() > 0:
+            ends[i] = first + 2 + evidence.argmax()
+    return ends

@@ -8,8 +8,8 @@ that no training passage is of.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,9 @@ TUNES = ("ryan", "oneill", "aird")
 KINDS = {"chorales": ("bach",), "quartets": QUARTETS, "tunes": TUNES}
 EARLY = ("trecento", "monteverdi")  # for training only
 PIANO = 0
-# Struck or plucked, as a piano is: celesta, vibraphone, nylon and electric guitar, harp.
-OTHERS = (8, 11, 24, 27, 46)
+# Struck or plucked, as a piano is, and damped when the key is let go (celesta and harp ring on):
+# vibraphone, nylon and electric guitar.
+OTHERS = (11, 24, 27)
 UNHEARD = {"harpsichord": 6, "reed organ": 20}
 # Share of its written length that a detached note is held.
 DETACHED = (0.6, 0.95)
@@ -164,8 +165,8 @@ def _plan(
         # Voices that meet in one key strike it once.
         _, key = np.unique(notes[["onset_beat", "pitch"]], return_inverse=True)
         notes["onset_beat"] += rng.uniform(0, 0.012, len(notes))[key] * tempo / 60
-    # Half of the passages are legato, as long as they are written.
-    if "articulation" in varied and (detached or rng.random() < 0.5):
+    # Most passages are legato, as long as they are written.
+    if "articulation" in varied and (detached or rng.random() < 0.4):
         notes["duration_beat"] *= rng.uniform(*DETACHED, len(notes))
     if "transposition" in varied:
         low, high = notes["pitch"].min(initial=60), notes["pitch"].max(initial=60)
@@ -195,33 +196,16 @@ def _rendered(
                 plan.program, plan.shift = PIANO, 0
     played = _play(plans, font=font)
     if "timbre" in varied:
-        # Under every third passage lies a second instrument, softer.
-        below = [i for i in range(len(plans)) if rng.random() < 0.33]
-        doubles = []
-        for i in below:
-            program = int(rng.choice((PIANO, *OTHERS)))
-            low, high = _span(plans[i])
-            inside = low in ranges[program] and high in ranges[program]
-            plan = plans[i]
-            doubles.append(
-                _Plan(
-                    plan.name,
-                    plan.family,
-                    plan.kind,
-                    plan.notes,
-                    plan.tempo,
-                    program if inside else PIANO,
-                    plan.seconds,
-                )
-            )
-        for i, second in zip(below, _play(doubles, font=font), strict=True):
-            played[i] = played[i] + np.float32(rng.uniform(0.1, 0.7)) * second
+        layers = list(_layers(plans, ranges, rng))
+        sounds = _play([layer for _, layer, _ in layers], font=font)
+        for (i, _, level), sound in zip(layers, sounds, strict=True):
+            played[i] = played[i] + np.float32(level) * sound
     found = []
     for plan, audio, length in zip(plans, played, seconds, strict=True):
         if "room" in varied and rng.random() < 0.6:
             audio = _in_room(audio, rng)
         if "noise" in varied:
-            level = np.abs(audio).max(initial=0) * 10 ** rng.uniform(-4, -1.8)
+            level = np.abs(audio).max(initial=0) * 10 ** rng.uniform(-4, -2.2)
             audio = audio + (level * _noise(len(audio), rng)).astype(np.float32)
             gain = 10 ** (rng.uniform(-5, 17) / 20)
             audio = audio * np.float32(min(gain, 0.99 / max(np.abs(audio).max(initial=0), 1e-6)))
@@ -229,6 +213,25 @@ def _rendered(
         notes = notes[notes["onset_sec"] < length - 0.1]
         found.append(Passage(plan.name, plan.family, plan.kind, audio, notes))
     return found
+
+
+def _layers(
+    plans: list[_Plan], ranges: Any, rng: np.random.Generator
+) -> Iterator[tuple[int, _Plan, float]]:
+    """Yield what sounds beside some passages: which one, what, and how loud."""
+    for i, plan in enumerate(plans):
+        if rng.random() < 0.33:
+            # A second instrument, softer.
+            program = int(rng.choice((PIANO, *OTHERS)))
+            low, high = _span(plan)
+            inside = low in ranges[program] and high in ranges[program]
+            second = replace(plan, program=program if inside else PIANO, shift=0)
+            yield i, second, rng.uniform(0.1, 0.7)
+        if rng.random() < 0.6:
+            # The same once more, let go later: dampers that take longer.
+            notes = plan.notes.copy()
+            notes["duration_beat"] += rng.uniform(0.03, 0.2) * plan.tempo / 60
+            yield i, replace(plan, notes=notes), rng.uniform(0.1, 0.8)
 
 
 def _span(plan: _Plan) -> tuple[int, int]:
