@@ -132,7 +132,7 @@ SMALL: dict[str, Any] = {
     },
     "minutes": 20,
     "varied": list(pianos.VARIED),
-    "steps": 350,
+    "steps": 250,
     "lr": 5e-3,
 }
 FULL: dict[str, Any] = SMALL | {
