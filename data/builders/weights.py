@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mircourse import recordings, weights
-from mircourse.experiments import chroma, cnn, dances, instruments, onsets, rnn
+from mircourse.experiments import chroma, cnn, dances, instruments, melodies, onsets, rnn
 
 SEED = 0
 
@@ -53,4 +53,15 @@ def build(out: Path, source: Path | None = None) -> None:
         out / "weights" / "realtime-chroma.safetensors",
         arguments=rnn.LIVE["arguments"],
         about=f"Row look-ahead 4 of rnn-streaming, seed 0; its threshold is {threshold}",
+    )
+    writer, _ = melodies.trained(rnn.WRITER, seed=SEED, fast=False)
+    weights.save(
+        # Half precision: half the size, and bits per note that differ in the fifth digit.
+        writer.half(),
+        out / "weights" / "melodylstm-tunes.safetensors",
+        arguments={**melodies.NETWORKS[rnn.WRITER["model"]], "place": rnn.WRITER["place"]},
+        about=(
+            "Row LSTM of rnn-melody, told the place in the bar, seed 0: tunes of Ryan and O'Neill, "
+            "train split; half precision"
+        ),
     )
