@@ -1,4 +1,4 @@
-"""The command ``mircourse``: look after an installation, its data and its experiments."""
+"""The command ``mircourse``: an installation, its data, its experiments and transcription."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     _mount_data(commands)
     _mount_experiment(commands)
     _mount_train(commands)
+    _mount_transcribe(commands)
     return parser
 
 
@@ -79,6 +80,13 @@ def _mount_train(commands: argparse._SubParsersAction) -> None:
 
     text = "train a model of the course on recordings, on one device or many"
     train_command.add_arguments(commands.add_parser("train", help=text, description=text))
+
+
+def _mount_transcribe(commands: argparse._SubParsersAction) -> None:
+    from mircourse import transcribe_command
+
+    text = "write down the notes of piano recordings as MIDI files"
+    transcribe_command.add_arguments(commands.add_parser("transcribe", help=text, description=text))
 
 
 def _doctor(args: argparse.Namespace) -> int:
