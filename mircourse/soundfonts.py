@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import itertools
+import math
 import struct
 from collections.abc import Iterator
 from os import PathLike
@@ -34,7 +35,8 @@ _TABLES = {
     "ibag": _BAG,
     "igen": _GENERATOR,
 }
-_CHORUS_SEND, _REVERB_SEND, _INSTRUMENT, _KEY_RANGE, _SAMPLE = 15, 16, 41, 43, 53
+_CHORUS_SEND, _REVERB_SEND, _RELEASE = 15, 16, 38
+_INSTRUMENT, _KEY_RANGE, _SAMPLE = 41, 43, 53
 
 
 def locate(font: str | PathLike[str]) -> Path:
@@ -81,6 +83,36 @@ def read(font: str | PathLike[str]) -> bytes:
     """
     path = locate(font)
     return _dry(path, path.stat().st_mtime_ns)
+
+
+def with_release(font: str | PathLike[str], *, factor: float) -> bytes:
+    """Return the bytes of a soundfont whose notes die away faster or slower once let go.
+
+    The release is a time in an SF2 file, in logarithmic units (timecents). Written to a file, the
+    result is a font like any other.
+
+    Parameters
+    ----------
+    font : str or path-like
+        As in `locate`.
+    factor : float
+        What to multiply the times by, above 0. Instruments without such a time keep none.
+
+    Raises
+    ------
+    ValueError
+        As `locate`, if the file is not SF2, or the factor is not positive.
+    """
+    if not factor > 0:
+        raise ValueError(f"got factor={factor}; expected a positive number")
+    path = locate(font)
+    content = bytearray(read(path))
+    at, size = _places(path, bytes(content))["igen"]
+    rows = np.frombuffer(content, _GENERATOR, size // _GENERATOR.itemsize, at)
+    own = rows["operator"] == _RELEASE
+    cents = rows["amount"][own].view("<i2").astype(int) + round(1200 * math.log2(factor))
+    rows["amount"][own] = np.clip(cents, -12000, 8000).astype("<i2").view("<u2")
+    return bytes(content)
 
 
 def programs(font: str | PathLike[str] = "fluid") -> dict[int, str]:
@@ -138,7 +170,7 @@ def _read(path: Path, modified: int) -> bytes:
     return content
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=6)
 def _dry(path: Path, modified: int) -> bytes:
     content = bytearray(_read(path, modified))
     for table in ("pgen", "igen"):

@@ -8,6 +8,7 @@ that no training passage is of.
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mircourse import scores, synth
+from mircourse import scores, soundfonts, synth
+from mircourse.experiments.runner import cache_dir
 from mircourse.performed import perform
 
 SAMPLE_RATE = 16000
@@ -30,6 +32,7 @@ PIANO = 0
 # vibraphone, nylon and electric guitar.
 OTHERS = (11, 24, 27)
 UNHEARD = {"harpsichord": 6, "reed organ": 20}
+RELEASES = (1.0, 0.6, 1.5, 2.0, 2.8)  # how slowly the dampers work, beside the soundfont's
 # Share of its written length that a detached note is held.
 DETACHED = (0.6, 0.95)
 COUNTS = {"valid": (8, 8, 6), "test": (20, 16, 12)}  # chorales, quartets, tunes
@@ -140,6 +143,7 @@ class _Plan:
     program: int
     seconds: float
     shift: int = 0  # semitones by which the sound is moved after rendering
+    release: float = 1.0
 
 
 def _plan(
@@ -188,6 +192,7 @@ def _rendered(
     if "timbre" in varied:
         for plan in plans:
             plan.shift = int(rng.integers(-4, 5))
+            plan.release = float(rng.choice(RELEASES))
             if rng.random() < 0.35:
                 plan.program = int(rng.choice(OTHERS))
             low, high = _span(plan)
@@ -227,11 +232,6 @@ def _layers(
             inside = low in ranges[program] and high in ranges[program]
             second = replace(plan, program=program if inside else PIANO, shift=0)
             yield i, second, rng.uniform(0.1, 0.7)
-        if rng.random() < 0.6:
-            # The same once more, let go later: dampers that take longer.
-            notes = plan.notes.copy()
-            notes["duration_beat"] += rng.uniform(0.03, 0.2) * plan.tempo / 60
-            yield i, replace(plan, notes=notes), rng.uniform(0.1, 0.8)
 
 
 def _span(plan: _Plan) -> tuple[int, int]:
@@ -242,11 +242,11 @@ def _span(plan: _Plan) -> tuple[int, int]:
 def _play(plans: list[_Plan], *, font: str) -> list[NDArray[np.float32]]:
     # A passage is rendered `shift` semitones away and played back at another speed, which moves
     # it into place: another sample of the font sounds for each key, with its spectrum moved.
-    by_shift: dict[int, list[int]] = {}
+    alike: dict[tuple[float, int], list[int]] = {}
     for i, plan in enumerate(plans):
-        by_shift.setdefault(plan.shift, []).append(i)
+        alike.setdefault((plan.release, plan.shift), []).append(i)
     audio: list[Any] = [None] * len(plans)
-    for shift, members in by_shift.items():
+    for (release, shift), members in sorted(alike.items()):
         speed = 2.0 ** (shift / 12)
         music = []
         for i in members:
@@ -260,7 +260,7 @@ def _play(plans: list[_Plan], *, font: str) -> list[NDArray[np.float32]]:
                 music,
                 tempo=[plans[i].tempo / speed for i in members],
                 program=[plans[i].program for i in members],
-                font=font,
+                font=_with_release(font, release),
                 sample_rate=rate,
                 # A little more, since the rate is rounded.
                 seconds=max(p.seconds for p in plans) * speed + 0.01,
@@ -271,6 +271,20 @@ def _play(plans: list[_Plan], *, font: str) -> list[NDArray[np.float32]]:
         ):
             audio[i] = sound[: round(plans[i].seconds * SAMPLE_RATE)]
     return audio
+
+
+@functools.lru_cache(maxsize=len(RELEASES))
+def _with_release(font: str, factor: float) -> str:
+    """Return a font whose notes die away otherwise, written once for this process."""
+    if factor == 1:
+        return font
+    folder = cache_dir() / "soundfonts"
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{font}-{factor}.sf2"
+    part = file.with_suffix(f".{os.getpid()}")
+    part.write_bytes(soundfonts.with_release(font, factor=factor))
+    part.replace(file)
+    return str(file)
 
 
 def _in_room(audio: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
