@@ -135,7 +135,7 @@ STEPS_BACK = {f"{n} events back": n for n in (4, 16, 64)}
 @experiment(
     name="rnn-gradients",
     claim="The gradient of an LSTM reaches further back than that of a plain recurrent network.",
-    metric=Metric("log10 of the gradient's norm, relative to one event back"),
+    metric=Metric("log10 of the relative norm"),
     groups=TUNES,
     seeds=3,
     tasks=tuple(STEPS_BACK),
