@@ -283,19 +283,31 @@ def gradients(settings: Mapping[str, Any], *, back: int, seed: int, fast: bool) 
     (hidden and cell state) some events before. The score of a tune is the base-10 logarithm of
     the gradient's norm over its norm one event back.
     """
-    long = [melody for melody in scored(False) if len(melody) > LAST + 1]
-    long = long[: FAST_TUNES if fast else 160]
-    if settings["trained"]:
-        model, _ = trained(settings, seed=seed, fast=fast)
-    else:
-        model = untrained(settings, seed=seed)
-    norms = gradient_norms(model, long)  # (N, BACK)
+    name, learned, place = (settings[key] for key in ("model", "trained", "place"))
+    norms, parameters = _norms(name, learned, place, seed, fast)
     relative = np.log10(norms[:, back - 1] / norms[:, 0])
     return {
         "scores": relative.tolist(),
-        "groups": [melody.family for melody in long],
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "groups": [melody.family for melody in _long(fast)],
+        "parameters": parameters,
     }
+
+
+def _long(fast: bool) -> list[Melody]:
+    long = [melody for melody in scored(False) if len(melody) > LAST + 1]
+    return long[: FAST_TUNES if fast else 160]
+
+
+@functools.lru_cache(maxsize=1)  # one distance after another is asked for
+def _norms(
+    name: str, learned: bool, place: bool, seed: int, fast: bool
+) -> tuple[NDArray[np.float64], int]:
+    settings = {"model": name, "place": place}
+    if learned:
+        model, _ = trained(settings, seed=seed, fast=fast)
+    else:
+        model = untrained(settings, seed=seed)
+    return gradient_norms(model, _long(fast)), sum(p.numel() for p in model.parameters())
 
 
 def gradient_norms(model: Any, some: Sequence[Melody]) -> NDArray[np.float64]:
