@@ -147,7 +147,7 @@ def test_a_convolution_gives_padding_a_value():
 def assert_alone_as_together(model):
     """Assert that a clip in a padded batch gives what it gives alone."""
     clip, long = torch.randn(1, 6, 88), torch.randn(1, 16, 88)
-    batch = torch.cat([F.pad(clip, (0, 0, 0, 10)), long])
+    batch = torch.cat([F.pad(clip, (0, 0, 0, 10), value=7.0), long])
     with torch.no_grad():
         together = model(batch, lengths=torch.tensor([6, 16]))["pitches"][:1, :6]
         torch.testing.assert_close(together, model(clip)["pitches"], atol=1e-5, rtol=1e-4)
