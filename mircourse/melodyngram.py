@@ -15,7 +15,15 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mircourse.melodies import END, N_DURATIONS, N_PITCHES, REST, Melody
+from mircourse.melodies import (
+    END,
+    N_DURATIONS,
+    N_PITCHES,
+    REST,
+    Melody,
+    duration_ticks,
+    place_of,
+)
 from mircourse.ngrams import BEFORE, NGram, Smoothing, lagged
 
 # Steps are intervals from the last pitch that sounded, moved so that the lowest is 0.
@@ -118,8 +126,7 @@ class MelodyNGram:
         One row an event.
         """
         last = _last_sounding(melody.pitch)
-        step = np.where(melody.pitch == REST, _STEP_REST, melody.pitch - last + _UNISON)
-        step = np.where((melody.pitch != REST) & (last == BEFORE), _FIRST, step)
+        step = _step(melody.pitch, last)
         return (
             self._duration_context(melody.duration, melody.place[:-1]),
             lagged(melody.pitch, self.pitch.order - 1),
@@ -140,38 +147,55 @@ class NGramReader:
 
     def __init__(self, model: MelodyNGram, prompts: Sequence[Melody]) -> None:
         self.model = model
-        self.melodies = [prompt.first(len(prompt)) for prompt in prompts]
-        self._ready()
-
-    def _ready(self) -> None:
-        # An event to come, of which only the contexts are used.
-        rows = [self.model._events(_with_event(m, 0, REST)) for m in self.melodies]
-        self._contexts = [np.stack([row[k][-1] for row in rows]) for k in (0, 1, 2, 4)]
+        self.prompts = prompts
+        self.ticks = np.array([melody.onset_ticks[-1] for melody in prompts])
+        # What came before the event to come, nearest first: (B, order - 1) each.
+        starts = [melody.first(len(melody)) for melody in prompts]
+        steps = [_step(melody.pitch, _last_sounding(melody.pitch)) for melody in starts]
+        sounding = [_last_sounding(np.append(melody.pitch, REST))[-1] for melody in starts]
+        self.last = np.array(sounding)
+        self._durations = _tails([m.duration for m in starts], model.duration.order - 1)
+        self._pitches = _tails([m.pitch for m in starts], model.pitch.order - 1)
+        self._steps = _tails(steps, model.interval.order - 1 if model.interval else 0)
 
     def durations(self) -> NDArray[np.float64]:
         """Return the probability of each duration symbol, ``(B, N_DURATIONS)``."""
-        return self.model.duration.probabilities(self._contexts[0])
+        context = self._durations
+        if self.model.place and self.model.duration.order > 1:
+            place = [
+                int(place_of(t, meter=melody.meter, pickup_beats=melody.pickup_beats))
+                for t, melody in zip(self.ticks, self.prompts, strict=True)
+            ]
+            context = np.concatenate([np.array(place)[:, None], context[:, :-1]], axis=1)
+        return self.model.duration.probabilities(context)
 
     def pitches(self, duration: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the probability of each pitch, ``(B, N_PITCHES)``, whatever the duration."""
-        return self.model._pitches(*self._contexts[1:])
+        return self.model._pitches(self._pitches, self._steps, self.last)
 
     def append(self, duration: NDArray[np.int64], pitch: NDArray[np.int64]) -> None:
         """Take one more event in each melody, ``(B,)``."""
-        rows = zip(self.melodies, duration.tolist(), pitch.tolist(), strict=True)
-        self.melodies = [_with_event(melody, d, p) for melody, d, p in rows]
-        self._ready()
+        step = _step(pitch, self.last)
+        self.last = np.where(pitch != REST, pitch, self.last)
+        self.ticks = self.ticks + duration_ticks(duration)
+        self._durations = _shifted(self._durations, duration)
+        self._pitches = _shifted(self._pitches, pitch)
+        self._steps = _shifted(self._steps, step)
 
 
-def _with_event(melody: Melody, duration: int, pitch: int) -> Melody:
-    return Melody(
-        np.append(melody.duration, duration),
-        np.append(melody.pitch, pitch),
-        melody.meter,
-        melody.pickup_beats,
-        melody.id,
-        melody.family,
-    )
+def _tails(rows: Sequence[NDArray[np.int64]], n: int) -> NDArray[np.int64]:
+    """Return the last ``n`` symbols of each row, nearest first, ``(B, n)``."""
+    return np.stack([lagged(np.append(row, 0), n)[-1] for row in rows])
+
+
+def _shifted(tails: NDArray[np.int64], symbols: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.concatenate([symbols[:, None], tails], axis=1)[:, : tails.shape[1]]
+
+
+def _step(pitch: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the steps from the pitches that sounded last."""
+    step = np.where(last == BEFORE, _FIRST, pitch - last + _UNISON)
+    return np.where(pitch == REST, _STEP_REST, step)
 
 
 def _last_sounding(pitch: NDArray[np.int64]) -> NDArray[np.int64]:
