@@ -356,3 +356,21 @@ def test_a_damaged_shipped_font_is_named(tmp_path, monkeypatch):
 def test_the_shipped_font_stays_small_and_brings_its_licence():
     assert registry.path(soundfonts.SHIPPED).stat().st_size < 16_000_000
     assert "Frank Wen" in registry.path("soundfont/LICENCE.txt").read_text(encoding="utf-8")
+
+
+def test_a_longer_release_lets_notes_die_away_more_slowly(tmp_path):
+    short = note_array([0], [0.5], [60], velocity=80)
+
+    def after_the_end(font):
+        audio = synth.render(short, tempo=60, font=font, seconds=1.0, sample_rate=16000)
+        return np.square(audio[round(0.6 * 16000) : round(0.7 * 16000)]).mean()
+
+    levels = []
+    for factor in (0.5, 1.0, 3.0):
+        file = tmp_path / f"{factor}.sf2"
+        file.write_bytes(soundfonts.with_release("fluid", factor=factor))
+        levels.append(after_the_end(file))
+    assert 4 * levels[0] < levels[1] < levels[2] / 4
+    np.testing.assert_allclose(levels[1], after_the_end("fluid"))
+    with pytest.raises(ValueError, match="factor=0"):
+        soundfonts.with_release("fluid", factor=0)

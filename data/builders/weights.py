@@ -8,7 +8,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from mircourse import recordings, weights
-from mircourse.experiments import chroma, cnn, dances, instruments, melodies, onsets, rnn
+from mircourse.experiments import (
+    chroma,
+    cnn,
+    dances,
+    instruments,
+    melodies,
+    onsets,
+    rnn,
+    transcribers,
+)
 
 SEED = 0
 
@@ -64,4 +73,15 @@ def build(out: Path, source: Path | None = None) -> None:
             "Row LSTM of rnn-melody, told the place in the bar, seed 0: tunes of Ryan and O'Neill, "
             "train split; half precision"
         ),
+    )
+    pianist, _ = transcribers.trained(transcribers.FULL, seed=SEED, fast=False)
+    thresholds = {
+        "onset_threshold": pianist.onset_threshold,
+        "pitch_threshold": pianist.pitch_threshold,
+    }
+    weights.save(
+        pianist,
+        out / "weights" / "transcription-piano.safetensors",
+        arguments=transcribers.FULL["arguments"] | thresholds,
+        about="Row MusicTranscriptionRNN of rnn-transcription, seed 0: rendered piano music",
     )

@@ -20,7 +20,7 @@ from mircourse.experiments.definition import (
 
 __all__ = ["CHAPTERS", "Experiment", "Metric", "Row", "Verdict", "every", "experiment", "get"]
 
-CHAPTERS = ["cnn", "rnn", "rnn_transcription"]
+CHAPTERS = ["cnn", "rnn"]
 
 
 def every() -> list[Experiment]:
