@@ -7,7 +7,7 @@ anywhere in a cell. ``plots.alt(fig)`` is the alternative text, written from the
 
 from mircourse.figures import alt, describe, figure, show, style
 from mircourse.modelplots import attention, bars_with_intervals, confusion, filters, history
-from mircourse.soundplots import piano_roll, spectrogram, waveform
+from mircourse.soundplots import piano_roll, spectrogram, transcription, waveform
 
 __all__ = [
     "alt",
@@ -22,5 +22,6 @@ __all__ = [
     "show",
     "spectrogram",
     "style",
+    "transcription",
     "waveform",
 ]

@@ -168,6 +168,79 @@ def piano_roll(music: Piece | np.ndarray, *, title: str | None = None) -> Figure
     return fig
 
 
+@style()
+def transcription(
+    reference: np.ndarray, estimated: np.ndarray | None = None, *, title: str = ""
+) -> Figure:
+    """Draw performed notes as bars, pitch over seconds, and what a transcriber made of them.
+
+    Notes are paired by pitch and onset, as `mircourse.notescores.note_scores` does: found, missed
+    and invented ones have colours of their own. A found note is drawn twice, as it was played and,
+    thinner, as it was written down, so that their ends can be compared.
+
+    Parameters
+    ----------
+    reference : performed array, shape (n,)
+        What was played, at least one note; see `mircourse.performed`.
+    estimated : performed array, shape (m,), optional
+        What was written down. Without it the reference is drawn alone.
+    title : str
+        Above the figure.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one is not a sound performed array, or the reference has no notes.
+    """
+    from mircourse.notescores import match_notes
+    from mircourse.performed import check_performed
+
+    if not len(check_performed(reference)):
+        raise ValueError("there are no notes to draw")
+    if estimated is None:
+        groups = {"": (reference, COLOURS[0], 0.8)}
+        told = f"{len(reference)} note{'s' * (len(reference) > 1)}"
+    else:
+        pairs = match_notes(reference, estimated)
+        missed = np.delete(reference, pairs[:, 0])
+        invented = np.delete(estimated, pairs[:, 1])
+        groups = {
+            "played, found": (reference[pairs[:, 0]], COLOURS[4], 0.8),
+            "as written": (estimated[pairs[:, 1]], COLOURS[0], 0.3),
+            "missed": (missed, COLOURS[1], 0.8),
+            "invented": (invented, COLOURS[3], 0.8),
+        }
+        told = (
+            f"of {len(reference)} notes {len(pairs)} are found and {len(missed)} missed, "
+            f"{len(invented)} invented"
+        )
+    fig, ax = figure(height=3.2)
+    for label, (notes, colour, height) in groups.items():
+        ax.barh(
+            notes["pitch"],
+            0.98 * notes["duration_sec"],
+            left=notes["onset_sec"],
+            height=height,
+            color=colour,
+            label=label,
+        )
+    drawn = np.concatenate([notes for notes, _, _ in groups.values()])
+    low, high = int(drawn["pitch"].min()), int(drawn["pitch"].max())
+    ticks = [p for p in range(low - 2, high + 3) if p % 12 in ((0,) if high - low > 30 else (0, 7))]
+    ax.set_yticks(ticks, [pitch_name(p) for p in ticks])
+    end = float((drawn["onset_sec"] + drawn["duration_sec"]).max())
+    ax.set(xlabel="Time (s)", ylabel="Pitch", title=title)
+    ax.set(xlim=(0, end), ylim=(low - 2, high + 2))
+    if estimated is not None:
+        fig.legend(loc="outside lower center", ncols=4)
+    describe(
+        fig,
+        f"Piano roll{of(title)}: {told}, over {end:.1f} s, "
+        f"from {pitch_name(low)} to {pitch_name(high)}.",
+    )
+    return fig
+
+
 def _mark_onsets(ax: Axes, onsets: ArrayLike, colour: str) -> str:
     times = np.asarray(onsets, dtype=np.float64)
     for time in times:

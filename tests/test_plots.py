@@ -17,6 +17,7 @@ from mircourse.experiments.results import Result
 from mircourse.features import LogCQT
 from mircourse.metrics import confusion
 from mircourse.notearray import note_array
+from mircourse.performed import performed_notes
 
 ROOT = Path(__file__).resolve().parents[1]
 _spec = importlib.util.spec_from_file_location("alt_text", ROOT / "book/_tools/alt_text.py")
@@ -52,6 +53,9 @@ HISTORY = [
     {"epoch": 2, "lr": 0.1, "train_loss": 0.5, "valid_loss": 1.6, "valid_accuracy": 0.6},
 ]
 
+PLAYED = performed_notes([0, 0, 0], [1, 1, 1.5], [60, 64, 67])
+WRITTEN = performed_notes([0.02, 0, 0.2, 0.5], [1, 1, 1.3, 0.5], [60, 64, 67, 66])
+
 
 def draw_everything():
     ramp = np.arange(60.0).reshape(6, 10)
@@ -64,6 +68,7 @@ def draw_everything():
             ramp, sample_rate=1000, hop_length=100, frequencies=hertz, onsets=[0.1, 0.2]
         ),
         "piano_roll": plots.piano_roll(TUNE, title="a tune"),
+        "transcription": plots.transcription(PLAYED, WRITTEN, title="a chord"),
         "confusion": plots.confusion([[8, 2], [0, 5]], labels=["reel", "jig"]),
         "bars": plots.bars_with_intervals(RESULT, title="filter shapes"),
         "history": plots.history(HISTORY),
@@ -93,6 +98,11 @@ def drawn():
             "on average near 3,200 Hz; 2 onsets are marked.",
         ),
         ("piano_roll", "Piano roll of a tune: 4 notes in 2 voices over 4 beats, from C4 to C5."),
+        (
+            "transcription",
+            "Piano roll of a chord: of 3 notes 2 are found and 1 missed, 2 invented, over 1.5 s, "
+            "from C4 to G4.",
+        ),
         (
             "confusion",
             "Confusion matrix: 2 classes, 15 items, 87% on the diagonal; most often reel taken "
@@ -219,6 +229,7 @@ def test_the_share_on_the_diagonal_is_the_accuracy(pairs):
     [
         (lambda: plots.waveform([[0.0]], sample_rate=1), "mono"),
         (lambda: plots.piano_roll(TUNE[:0]), "no notes"),
+        (lambda: plots.transcription(PLAYED[:0], WRITTEN), "no notes"),
         (lambda: plots.confusion([[1]], labels=["a", "b"]), r"\(1, 1\).*\(2, 2\)"),
         (lambda: plots.confusion([[0]], labels=["a"]), "some above 0"),
         (lambda: plots.bars_with_intervals(RESULT, task="x"), "no task 'x'"),
@@ -247,6 +258,8 @@ def test_degenerate_input_draws():
     plots.waveform(np.zeros(1), sample_rate=8000)
     plots.spectrogram(np.zeros((1, 1)), sample_rate=1, hop_length=1, frequencies=[440.0])
     plots.piano_roll(TUNE[:1])
+    plots.transcription(PLAYED[:1])
+    plots.transcription(PLAYED[:1], PLAYED[:0])
     plots.filters(np.zeros((1, 3, 3)))
     plots.history(HISTORY[:1])
     assert "silent" in plots.alt(plots.waveform(np.zeros(99), sample_rate=8000))
