@@ -1,8 +1,8 @@
 """How good a transcription is: by notes, by frames, and in loudness.
 
 *Conventions.* Every function takes the reference first and the estimate second, both performed
-arrays (`mircourse.performed`). Times are in seconds. Scores are between 0 and 1 and higher is better.
-Where either side has no notes all scores are 0, as in mir_eval, even if neither has any.
+arrays (`mircourse.performed`). Times are in seconds. Scores are between 0 and 1 and higher is
+better. Where either side has no notes all scores are 0, as in mir_eval, even if neither has any.
 
 `note_scores`
     A note is right if pitch and onset are, and, on request, its end and its velocity
