@@ -1,9 +1,9 @@
 """What transcription reads: spectrograms whose rows are semitones, or thirds of them.
 
-`SemitoneSpectrogram` averages the power of a short-time Fourier transform around each pitch, so that
-a transposed sound is nearly the same image moved by whole rows, at a fraction of a constant-Q
-transform's cost. With two windows it shows both when a note begins (the short one) and what it is (the long
-one).
+`SemitoneSpectrogram` averages the power of a short-time Fourier transform around each pitch, so
+that a transposed sound is nearly the same image moved by whole rows, at a fraction of a constant-Q
+transform's cost. With two windows it shows both when a note begins (the short one) and what it is
+(the long one).
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ TOP_HZ = 0.98  # of half the sample rate: rows above it are left out
 class SemitoneSpectrogram(nn.Module):
     r"""Log power around each pitch, ``(..., samples)`` to ``(..., frames, rows)``.
 
-    Row :math:`r` of a window is the natural log of a weighted mean of :math:`|\mathrm{STFT}|^2` with
-    a triangle around :math:`27.5 \cdot 2^{r / 12 b}` Hz, :math:`b` rows a semitone. The triangle
-    reaches the neighbouring rows' centres, or one bin of the transform where that is further, and
-    its weights sum to one: where low rows are closer than bins, they share them. Frame ``t`` is
-    centred on sample ``t * hop_length``; beyond the ends there is silence, so that a recording
-    padded with zeros begins with the frames of the recording alone.
+    Row :math:`r` of a window is the natural log of a weighted mean of :math:`|\mathrm{STFT}|^2`
+    with a triangle around :math:`27.5 \cdot 2^{r / 12 b}` Hz, :math:`b` rows a semitone. The
+    triangle reaches the neighbouring rows' centres, or one bin of the transform where that is
+    further, and its weights sum to one: where low rows are closer than bins, they share them. Frame
+    ``t`` is centred on sample ``t * hop_length``; beyond the ends there is silence, so that a
+    recording padded with zeros begins with the frames of the recording alone.
 
     Lesson: book/rnn/transcription
 
