@@ -28,7 +28,12 @@ HEAVY = {
     "numba",
 }
 # These modules are about what they load.
-ABOUT_LIGHTNING = {"mircourse.training", "mircourse.tasks", "mircourse.keeper"}
+ABOUT_LIGHTNING = {
+    "mircourse.keeper",
+    "mircourse.melodytraining",
+    "mircourse.tasks",
+    "mircourse.training",
+}
 
 
 def loaded_by(statement: str) -> set[str]:
