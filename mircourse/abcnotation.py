@@ -124,9 +124,9 @@ def _exact(beats: float) -> Fraction:
 
 def _key(music: Any, sharps: int) -> str:
     key, mode = getattr(music, "key", None), getattr(music, "mode", None) or "major"
-    known = key is not None and (mode in _MODES or mode == "major")
+    known = mode in _MODES or mode == "major"
     # A key that contradicts the signature would change the notes.
-    if known and parse_key(f"{key} {mode}") == sharps:
+    if key is not None and known and parse_key(f"{key} {mode}") == sharps:
         return key + _MODES.get(mode, "")
     return _TONICS[sharps + 7]
 

@@ -69,7 +69,11 @@ def test_an_unknown_name_lists_those_that_ship():
 @pytest.mark.parametrize("name", weights.names())
 def test_what_ships_can_be_built(name):
     found = weights.load(name)
-    logits = found.model(torch.zeros(1, 22050))
-    assert torch.isfinite(logits).all()
-    if found.classes:
+    assert not found.model.training
+    assert found.about
+    for parameter in found.model.parameters():
+        assert parameter.dtype == torch.float32 and torch.isfinite(parameter).all()
+    if found.classes:  # what else a model takes and gives, the tests of its chapter know
+        logits = found.model(torch.zeros(1, 22050))
         assert logits.shape == (1, len(found.classes))
+        assert torch.isfinite(logits).all()
