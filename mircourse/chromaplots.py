@@ -118,7 +118,9 @@ class PlayAlong:
         return (
             f'<figure class="mircourse-player"><figcaption>{caption}</figcaption>'
             '<div style="position:relative;max-width:650px">'
-            f'<img src="data:image/png;base64,{image}" style="width:100%;display:block;padding:0;border-radius:0" '
+            # A theme may pad images; the line would then no longer stand where the axes are.
+            f'<img src="data:image/png;base64,{image}" '
+            'style="width:100%;display:block;padding:0;border-radius:0" '
             f'alt="{html.escape(alt(self.figure), quote=True)}">'
             f'<div data-line aria-hidden="true" style="{line}"></div></div>'
             f'<audio controls preload="metadata" aria-label="{caption}" '
