@@ -514,3 +514,19 @@ def test_without_a_microphone_the_reason_and_the_way_out_are_told(model, microph
 
 def test_everything_offered_exists():
     assert all(hasattr(streaming, name) for name in streaming.__all__)
+
+
+def test_the_shipped_network_hears_a_chorale_it_did_not_learn():
+    from mircourse import scores, synth
+    from mircourse.chroma import pitch_class_f, score_chroma
+    from mircourse.performed import perform
+
+    opening = scores.load("bach", split="test")[0].excerpt(0, 8)
+    stream = StreamingChroma()
+    audio = synth.render(opening, tempo=80, seconds=6.0)
+    _, values = chroma_of(stream, cut(audio, [1000] * 200))
+    truth = score_chroma(
+        perform(opening, tempo=80), hop_seconds=stream.hop_seconds, frames=len(values)
+    )
+    assert stream.latency_seconds == pytest.approx(5 * 512 / 22050)
+    assert pitch_class_f(truth, values > 0.4) > 0.8
