@@ -25,7 +25,8 @@ from mircourse.streaming import (
     stream_microphone,
 )
 from mircourse.transcribing import transcribe
-from mircourse.transcription import MusicTranscriptionRNN, TranscriptionLoss
+from mircourse.transcription import MusicTranscriptionRNN
+from mircourse.transcriptionloss import TranscriptionLoss
 
 __all__ = [
     "LSTM",

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".mp3", ".aif", ".aiff")
 MIDI_SUFFIXES = (".mid", ".midi")
@@ -130,7 +131,7 @@ def _transcribed(plan: Sequence[tuple[Path, Path]], args: argparse.Namespace) ->
             yield True
 
 
-def _transcribe(file: Path, target: Path, **thresholds: float | None) -> tuple[int, float]:
+def _transcribe(file: Path, target: Path, **thresholds: Any) -> tuple[int, float]:
     from mircourse import transcribing
     from mircourse.audio import read_audio
     from mircourse.performed import to_beats

@@ -1,33 +1,29 @@
 """Piano transcription with a bidirectional LSTM: which keys are down, when struck, how hard.
 
-`MusicTranscriptionRNN` is the article's network, with options that make it a good one;
-`TranscriptionLoss` is what it learns by. `mircourse.transcribing` turns recordings into notes.
+`MusicTranscriptionRNN` is the article's network, with options that make it a good one.
+`mircourse.transcriptionloss` has what it learns by, `mircourse.transcribing` turns recordings into
+notes.
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, get_args
+import math
+from typing import Literal, get_args
 
 import torch
-import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from mircourse.acoustic import AcousticLayers, HarmonicLayers, MelLayers, SemitoneLayers
 from mircourse.audio import check_waveform
 from mircourse.semitones import KEYS
+from mircourse.transcriptionloss import Logits
 
-__all__ = ["FrontEnd", "Logits", "MusicTranscriptionRNN", "TranscriptionLoss"]
+__all__ = ["FrontEnd", "MusicTranscriptionRNN"]
 
 FrontEnd = Literal["semitones", "log-mel", "harmonic"]
-
-
-class Logits(NamedTuple):
-    """What the network says before a sigmoid, (B, T, 88) or, with one output for all, (B, T, 1)."""
-
-    pitches: Tensor
-    onsets: Tensor
-    velocities: Tensor
+# How often a cell of a roll is 1 in the training music, roughly: where the outputs begin.
+PRIOR = {"pitches": 0.04, "onsets": 0.01}
 
 
 class MusicTranscriptionRNN(nn.Module):
@@ -68,6 +64,10 @@ class MusicTranscriptionRNN(nn.Module):
         Between LSTM layers.
     channels, size : int
         Width of the 2-D convolutions and of the dense layer behind them.
+    key_dim : int
+        Above 0, and with ``harmonic`` layers, a second bidirectional LSTM of this width reads each
+        key by itself, the same for all keys: what the convolutions see there and what the first
+        LSTM says of it. It follows a note from its onset to its end.
     sample_rate, hop_length : int
         Of the spectrogram.
     onset_threshold, pitch_threshold : float
@@ -105,6 +105,7 @@ class MusicTranscriptionRNN(nn.Module):
         dropout: float = 0.3,
         channels: int = 24,
         size: int = 192,
+        key_dim: int = 0,
         sample_rate: int = 16000,
         hop_length: int = 320,
         onset_threshold: float = 0.5,
@@ -152,14 +153,19 @@ class MusicTranscriptionRNN(nn.Module):
         )
         outputs = {"pitches": KEYS, "onsets": onset_outputs, "velocities": velocity_outputs}
         self.outputs = nn.ModuleDict({name: nn.Linear(width, n) for name, n in outputs.items()})
-        if self.acoustic.key_channels:
-            self.key_outputs = nn.ModuleDict(
-                {
-                    name: nn.Conv2d(self.acoustic.key_channels, 1, 1, bias=False)
-                    for name, n in outputs.items()
-                    if n == KEYS
-                }
+        for name, prior in PRIOR.items():
+            bias = self.get_parameter(f"outputs.{name}.bias")
+            nn.init.constant_(bias, math.log(prior / (1 - prior)))
+        self.by_key = [name for name, n in outputs.items() if n == KEYS]
+        self.key_lstm, channels = None, self.acoustic.key_channels
+        if key_dim:
+            if not channels:
+                raise ValueError(f"key_dim={key_dim} needs front_end='harmonic', got {front_end!r}")
+            self.key_lstm = nn.LSTM(
+                channels + len(self.by_key), key_dim, batch_first=True, bidirectional=True
             )
+            channels = 2 * key_dim
+        self.key_outputs = nn.Linear(channels, len(self.by_key), bias=False) if channels else None
 
     def features(self, waveform: Tensor) -> Tensor:
         """Return what the convolutions read, (B, T, features), of waveforms (B, samples)."""
@@ -189,8 +195,9 @@ class MusicTranscriptionRNN(nn.Module):
         TypeError, ValueError
             If x is neither, is empty, holds NaN or infinity, or lengths do not fit.
         """
+        x, lengths = self._checked(x, lengths)
         hidden, keys, weights = self._hidden(x, lengths, attention=True)
-        pitches, onsets, velocities = self._logits(hidden, keys)
+        pitches, onsets, velocities = self._logits(hidden, keys, lengths)
         found = {
             "pitches": pitches.sigmoid(),
             "onsets": onsets.sigmoid(),
@@ -200,8 +207,9 @@ class MusicTranscriptionRNN(nn.Module):
 
     def logits(self, x: Tensor, *, lengths: Tensor | None = None) -> Logits:
         """Return what `forward` does before the sigmoids: what `TranscriptionLoss` takes."""
+        x, lengths = self._checked(x, lengths)
         hidden, keys, _ = self._hidden(x, lengths, attention=False)
-        return self._logits(hidden, keys)
+        return self._logits(hidden, keys, lengths)
 
     def transcribe(self, audio: ArrayLike, *, sample_rate: float) -> NDArray:
         """Write down the notes of a recording; see `mircourse.transcribing.transcribe`."""
@@ -209,22 +217,29 @@ class MusicTranscriptionRNN(nn.Module):
 
         return transcribe(audio, sample_rate=sample_rate, model=self)
 
-    def _logits(self, hidden: Tensor, keys: Tensor | None) -> Logits:
+    def _logits(self, hidden: Tensor, keys: Tensor | None, lengths: Tensor | None) -> Logits:
         found = {name: layer(hidden) for name, layer in self.outputs.items()}  # (B, T, n)
-        if keys is not None:
-            for name, layer in self.key_outputs.items():
-                found[name] = found[name] + layer(keys).squeeze(1)  # (B, 1, T, 88) -> (B, T, 88)
+        if keys is not None and self.key_outputs is not None:
+            seen = keys.permute(0, 3, 2, 1)  # (B, C, T, 88) -> (B, 88, T, C)
+            if self.key_lstm is not None:
+                said = torch.stack([found[name] for name in self.by_key], dim=-1)  # (B, T, 88, k)
+                seen = torch.cat([seen, said.transpose(1, 2)], dim=-1)  # (B, 88, T, C + k)
+                each = None if lengths is None else lengths.repeat_interleave(KEYS)
+                read = _recur(self.key_lstm, seen.flatten(0, 1), each)  # (B 88, T, 2 key_dim)
+                seen = read.unflatten(0, (-1, KEYS))
+            more = self.key_outputs(seen).transpose(1, 2)  # (B, 88, T, k) -> (B, T, 88, k)
+            for i, name in enumerate(self.by_key):
+                found[name] = found[name] + more[..., i]
         return Logits(**found)
 
     def _hidden(
         self, x: Tensor, lengths: Tensor | None, *, attention: bool
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        x, lengths = self._checked(x, lengths)
         mask = None
         if lengths is not None:
             mask = torch.arange(x.shape[1], device=x.device) < lengths[:, None]  # (B, T)
         hidden, keys = self.acoustic(x, mask)  # (B, T, size)
-        hidden = self._recur(hidden, lengths)  # (B, T, width)
+        hidden = _recur(self.lstm, hidden, lengths)  # (B, T, width)
         if self.attention is None:
             return hidden, keys, None
         padding = None if mask is None else ~mask
@@ -232,19 +247,6 @@ class MusicTranscriptionRNN(nn.Module):
             hidden, hidden, hidden, key_padding_mask=padding, need_weights=attention
         )  # (B, T, width), (B, T, T)
         return hidden + attended, keys, weights
-
-    def _recur(self, hidden: Tensor, lengths: Tensor | None) -> Tensor:
-        if not isinstance(self.lstm, nn.LSTM):
-            return self.lstm(hidden)
-        if lengths is None:
-            return self.lstm(hidden)[0]
-        packed = nn.utils.rnn.pack_padded_sequence(
-            hidden, lengths.cpu(), batch_first=True, enforce_sorted=False
-        )
-        out, _ = nn.utils.rnn.pad_packed_sequence(
-            self.lstm(packed)[0], batch_first=True, total_length=hidden.shape[1]
-        )
-        return out
 
     def _checked(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
         if lengths is not None:
@@ -273,99 +275,16 @@ class MusicTranscriptionRNN(nn.Module):
         return x, lengths
 
 
-class TranscriptionLoss(nn.Module):
-    r"""Multi-task loss of a transcription: pitches, onsets, and velocities where a note sounds.
-
-    .. math:: \mathcal{L} = \lambda_p \mathrm{BCE}_{w_p}(\hat p, p)
-              + \lambda_o \mathrm{BCE}_{w_o}(\hat o, o)
-              + \lambda_v \frac{\sum p\,(\hat v - v/127)^2}{\sum p}
-
-    :eq:`eq:rnn-loss`. A binary cross-entropy is the mean over frames and keys; a cell whose target
-    is 1 counts :math:`w` times. A key is up most of the time, and struck in far fewer frames still,
-    so without :math:`w` silence is a good answer to begin with. Velocity is known only where a key
-    is down; elsewhere it costs nothing.
-
-    With one onset for all keys the target is the largest of the 88; with one velocity, the mean
-    over the keys that are down.
-
-    Lesson: book/rnn/transcription
-
-    Parameters
-    ----------
-    pitch, onset, velocity : float
-        The :math:`\lambda`; 0 leaves a part out.
-    pitch_weight, onset_weight : float
-        The :math:`w`.
-    """
-
-    def __init__(
-        self,
-        *,
-        pitch: float = 1.0,
-        onset: float = 1.0,
-        velocity: float = 0.2,
-        pitch_weight: float = 1.0,
-        onset_weight: float = 2.0,
-    ) -> None:
-        super().__init__()
-        if min(pitch, onset, velocity) < 0 or pitch + onset + velocity == 0:
-            raise ValueError(
-                f"got pitch={pitch}, onset={onset}, velocity={velocity}; expected weights of 0 or "
-                "more, one of them positive"
-            )
-        if not (pitch_weight > 0 and onset_weight > 0):
-            raise ValueError("pitch_weight and onset_weight must be positive")
-        self.pitch, self.onset, self.velocity = pitch, onset, velocity
-        self.pitch_weight, self.onset_weight = pitch_weight, onset_weight
-
-    def forward(
-        self, logits: Logits, target: Tensor, *, mask: Tensor | None = None
-    ) -> dict[str, Tensor]:
-        """Return the three parts and their weighted ``total``, scalars.
-
-        Parameters
-        ----------
-        logits : Logits
-            Of the network.
-        target : Tensor, shape (B, T, 3, 88)
-            Rolls of pitches, onsets and velocities (0 to 127), in this order.
-        mask : Tensor of bool, shape (B, T), optional
-            False for padding, which counts nothing.
-
-        Raises
-        ------
-        ValueError
-            If shapes do not fit.
-        """
-        expected = (*logits.pitches.shape[:2], 3, KEYS)
-        if target.shape != expected:
-            raise ValueError(f"got a target of shape {tuple(target.shape)}; expected {expected}")
-        p, o, v = (t.to(logits.pitches.dtype) for t in target.unbind(2))  # (B, T, 88) each
-        down = p
-        if logits.onsets.shape[2] == 1:
-            o = o.amax(2, keepdim=True)  # (B, T, 88) -> (B, T, 1)
-        if logits.velocities.shape[2] == 1:
-            keys = p.sum(2, keepdim=True)
-            v = (p * v).sum(2, keepdim=True) / keys.clamp(min=1)  # -> (B, T, 1)
-            down = (keys > 0).to(p.dtype)
-        real = 1.0 if mask is None else mask[..., None].to(p.dtype)  # (B, T, 1)
-        parts = {
-            "pitches": _bce(logits.pitches, p, self.pitch_weight, real),
-            "onsets": _bce(logits.onsets, o, self.onset_weight, real),
-            "velocities": ((logits.velocities.sigmoid() - v / 127).square() * down * real).sum()
-            / (down * real).sum().clamp(min=1),
-        }
-        total = (
-            self.pitch * parts["pitches"]
-            + self.onset * parts["onsets"]
-            + self.velocity * parts["velocities"]
-        )
-        return parts | {"total": total}
-
-
-def _bce(logits: Tensor, target: Tensor, weight: float, real: Tensor | float) -> Tensor:
-    each = F.binary_cross_entropy_with_logits(
-        logits, target, pos_weight=logits.new_tensor(weight), reduction="none"
+def _recur(layer: nn.Module, x: Tensor, lengths: Tensor | None) -> Tensor:
+    """Return what a layer says of (B, T, C), reading only the frames that are an item's own."""
+    if not isinstance(layer, nn.LSTM):
+        return layer(x)
+    if lengths is None:
+        return layer(x)[0]
+    packed = nn.utils.rnn.pack_padded_sequence(
+        x, lengths.cpu(), batch_first=True, enforce_sorted=False
     )
-    cells = each.numel() if isinstance(real, float) else real.sum() * each.shape[2]
-    return (each * real).sum() / cells
+    out, _ = nn.utils.rnn.pad_packed_sequence(
+        layer(packed)[0], batch_first=True, total_length=x.shape[1]
+    )
+    return out

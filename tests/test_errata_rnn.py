@@ -16,7 +16,8 @@ from mircourse.lstm import LSTMCell
 from mircourse.performed import performed_notes
 from mircourse.pianoroll import notes_of, piano_roll
 from mircourse.realtime import RealTimeMusicRNN
-from mircourse.transcription import Logits, MusicTranscriptionRNN, TranscriptionLoss
+from mircourse.transcription import MusicTranscriptionRNN
+from mircourse.transcriptionloss import Logits, TranscriptionLoss
 
 PAGE = Path(__file__).parents[1] / "book" / "reference" / "errata_rnn.md"
 SMALL = {"hidden_dim": 8, "n_layers": 1, "n_heads": 2}

@@ -5,13 +5,21 @@ import pytest
 import torch
 from torch import nn
 
-from mircourse.transcription import Logits, MusicTranscriptionRNN, TranscriptionLoss
+from mircourse.transcription import MusicTranscriptionRNN
+from mircourse.transcriptionloss import Logits, TranscriptionLoss
 
 SMALL = {"hidden_dim": 8, "n_layers": 1, "channels": 4, "size": 16, "n_heads": 4}
 KINDS = {
     "the article's": {"hidden_dim": 8, "n_layers": 2, "n_heads": 4},
     "log-mel": {**SMALL, "input_dim": 40, "front_end": "log-mel", "onset_outputs": 88},
     "harmonic": {**SMALL, "front_end": "harmonic", "onset_outputs": 88, "velocity_outputs": 88},
+    "key by key": {
+        **SMALL,
+        "front_end": "harmonic",
+        "onset_outputs": 88,
+        "velocity_outputs": 88,
+        "key_dim": 4,
+    },
     "no recurrence": {**SMALL, "front_end": "harmonic", "recurrent": False},
     "forward": {**SMALL, "bidirectional": False, "attention": False},
 }
@@ -205,6 +213,7 @@ def test_silence_has_no_velocity_to_learn():
         ({"front_end": "wavelets"}, "expected one of"),
         ({"onset_outputs": 12}, "onset_outputs=12"),
         ({"hidden_dim": 10, "n_heads": 8}, "does not divide"),
+        ({"key_dim": 8}, "needs front_end='harmonic'"),
         ({"n_layers": 0}, "1 or more"),
         ({"pitch_threshold": 1.0}, "must be in"),
     ],
@@ -230,6 +239,13 @@ def test_bad_input_is_refused():
         TranscriptionLoss()(model.logits(torch.zeros(2, 5, 88)), torch.zeros(2, 5, 88))
     with pytest.raises(ValueError, match="one of them positive"):
         TranscriptionLoss(pitch=0, onset=0, velocity=0)
+
+
+def test_the_outputs_begin_at_the_share_of_keys_that_are_down():
+    model = MusicTranscriptionRNN(**KINDS["the article's"]).eval()
+    found = model(torch.zeros(1, 20, 88))
+    assert 0.02 < found["pitches"].mean() < 0.08
+    assert 0.005 < found["onsets"].mean() < 0.02
 
 
 def test_one_frame_will_do():

@@ -32,7 +32,7 @@ PIANO = 0
 # vibraphone, nylon and electric guitar.
 OTHERS = (11, 24, 27)
 UNHEARD = {"harpsichord": 6, "reed organ": 20}
-RELEASES = (1.0, 0.6, 1.5, 2.0, 2.8)  # how slowly the dampers work, beside the soundfont's
+RELEASES = (1.0, 0.7, 1.5, 2.0, 2.8)  # how slowly the dampers work, beside the soundfont's
 # Share of its written length that a detached note is held.
 DETACHED = (0.6, 0.95)
 COUNTS = {"valid": (8, 8, 6), "test": (20, 16, 12)}  # chorales, quartets, tunes
@@ -207,7 +207,7 @@ def _rendered(
             played[i] = played[i] + np.float32(level) * sound
     found = []
     for plan, audio, length in zip(plans, played, seconds, strict=True):
-        if "room" in varied and rng.random() < 0.6:
+        if "room" in varied and rng.random() < 0.4:
             audio = _in_room(audio, rng)
         if "noise" in varied:
             level = np.abs(audio).max(initial=0) * 10 ** rng.uniform(-4, -2.2)
@@ -291,11 +291,11 @@ def _in_room(audio: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np
     """Add reverberation: noise that decays exponentially, behind the direct sound."""
     from scipy.signal import oaconvolve
 
-    seconds = rng.uniform(0.2, 0.9)
+    seconds = rng.uniform(0.15, 0.6)
     t = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     tail = rng.standard_normal(len(t)) * 10 ** (-3 * t / seconds)
     tail[: round(0.002 * SAMPLE_RATE)] = 0
-    tail *= 10 ** (rng.uniform(-22, -6) / 20) / np.sqrt((tail**2).sum())
+    tail *= 10 ** (rng.uniform(-26, -10) / 20) / np.sqrt((tail**2).sum())
     tail[0] = 1.0
     return oaconvolve(audio, tail.astype(np.float32))[: len(audio)].astype(np.float32)
 

@@ -2,7 +2,7 @@
 
 A peer is a script of this folder that imports nothing of the course. It is given a folder with
 ``clips.npz`` (one float32 array a clip, ``rate``) and leaves ``notes.npz`` there: for each clip an
-array of rows ``onset, duration, pitch, velocity``, and ``seconds``, what each clip took.
+array of rows ``onset, duration, pitch, velocity``, and ``seconds``, the processor time of each.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -69,7 +70,7 @@ class Peer:
     def transcribe_all(
         self, clips: Sequence[ArrayLike], *, sample_rate: int
     ) -> tuple[list[NDArray], list[float]]:
-        """Return the notes of each clip and the seconds that each took, the first call's apart.
+        """Return the notes of each clip and the processor time in seconds that each took.
 
         Raises
         ------
@@ -88,7 +89,7 @@ class Peer:
             samples = [soxr.resample(clip, sample_rate, self.sample_rate) for clip in samples]
             sample_rate = int(self.sample_rate or sample_rate)
         with tempfile.TemporaryDirectory(prefix="mircourse-peer-") as folder:
-            named = {f"clip{i}": clip for i, clip in enumerate(samples)}
+            named: dict[str, Any] = {f"clip{i}": clip for i, clip in enumerate(samples)}
             np.savez(Path(folder, "clips.npz"), rate=sample_rate, **named)
             script = Path(__file__).parent / self.script
             # Isolated (-I): the folder of the script has modules named as the peers are.

@@ -6,11 +6,12 @@ import importlib.metadata
 import os
 import sys
 import time
+from typing import Any
 
 import numpy as np
 
 # madmom was written for older Pythons and NumPys: it looks for names that are gone.
-collections.MutableSequence = collections.abc.MutableSequence
+collections.MutableSequence = collections.abc.MutableSequence  # type: ignore[attr-defined]
 for _name, _type in (("float", float), ("int", int), ("bool", bool), ("object", object)):
     if _name not in np.__dict__:
         setattr(np, _name, _type)
@@ -37,11 +38,12 @@ def main(folder):
     with np.load(os.path.join(folder, "clips.npz")) as given:
         rate = int(given["rate"])
         clips = [given[f"clip{i}"] for i in range(len(given.files) - 1)]
-    kept, seconds = {}, []
+    kept: dict[str, Any] = {}
+    seconds = []
     for i, clip in enumerate(clips):
-        began = time.perf_counter()
+        began = time.process_time()
         found = tracker(network(Signal(clip, sample_rate=rate, num_channels=1)))
-        seconds.append(time.perf_counter() - began)
+        seconds.append(time.process_time() - began)
         onset, pitch, duration = found.reshape(-1, 3).T
         # It estimates no velocities.
         kept[f"notes{i}"] = np.stack([onset, duration, pitch, np.full(len(onset), 64)], axis=1)
