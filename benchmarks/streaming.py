@@ -1,7 +1,7 @@
 """A stream of chroma beside librosa called for each block, in the same run, on one thread.
 
 Run ``python benchmarks/streaming.py``; it writes ``data/results/bench-streaming.json``. ``--fast``
-runs everything once on half a second, which shows that it works and says nothing of speed: its
+runs everything once on one second, which shows that it works and says nothing of speed: its
 file goes to a temporary folder.
 """
 
@@ -18,7 +18,7 @@ ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUM
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--fast", action="store_true", help="once, on half a second of audio")
+    parser.add_argument("--fast", action="store_true", help="once, on one second of audio")
     parser.add_argument("--out", type=Path, help="folder for the result file")
     arguments = parser.parse_args()
     # Read when the libraries are first imported, so set before. A GPU is hidden, since nothing
