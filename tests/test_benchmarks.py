@@ -1,5 +1,6 @@
 """The benchmarks run, compare like with like, and write results. Their times are not tested."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -139,3 +140,16 @@ def test_peak_memory_is_what_a_function_touches(parts):
     peak = parts["beside"].peak_megabytes
     assert 95 < peak(lambda: np.ones(100 * 2**17)) < 130  # 100 MiB of doubles
     assert peak(lambda: None) < 5
+
+
+def test_transcription_is_measured_beside_the_peer_where_there_is_one(tmp_path):
+    if not os.environ.get("MIRCOURSE_BASIC_PITCH_PYTHON"):
+        pytest.skip("MIRCOURSE_BASIC_PITCH_PYTHON is not set")
+    command = [sys.executable, "-W", "error", BENCHMARKS / "transcription.py", "--fast"]
+    done = subprocess.run([*command, "--out", tmp_path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    result = results.read(tmp_path / "bench-transcription.json")
+    assert [row["name"] for row in result.rows] == [
+        "MusicTranscriptionRNN against basic-pitch",
+        "MusicTranscriptionRNN against real time",
+    ]
