@@ -59,8 +59,8 @@ def rows(*, fast: bool) -> list[Timing]:
             beside_peer,
             f"{length} s of piano",
             parameters,
-            note=f"{beside_peer.seconds_a:.2f} s against {beside_peer.seconds_b:.2f} s; basic-pitch "
-            "0.4.0 with onnxruntime, in a process of its own",
+            note=f"{beside_peer.seconds_a:.2f} s against {beside_peer.seconds_b:.2f} s; "
+            "basic-pitch 0.4.0 with onnxruntime, in a process of its own",
         ),
         Timing(
             "MusicTranscriptionRNN against real time",
