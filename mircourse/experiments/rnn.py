@@ -33,8 +33,7 @@ def cheaper_melodies(found: Comparison) -> Verdict:
 
 @experiment(
     name="rnn-melody",
-    claim="LSTM cells maintain long-term memory: they predict tunes better than n-grams, and than "
-    "a plain recurrent network.",
+    claim="An LSTM predicts tunes better than n-grams and than a plain recurrent network.",
     metric=BITS,
     groups=TUNES,
     seeds=3,
