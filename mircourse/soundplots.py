@@ -192,6 +192,8 @@ def transcription(
     TypeError, ValueError
         If one is not a sound performed array, or the reference has no notes.
     """
+    from matplotlib.patches import Patch
+
     from mircourse.notescores import match_notes
     from mircourse.performed import check_performed
 
@@ -222,7 +224,6 @@ def transcription(
             left=notes["onset_sec"],
             height=height,
             color=colour,
-            label=label,
         )
     drawn = np.concatenate([notes for notes, _, _ in groups.values()])
     low, high = int(drawn["pitch"].min()), int(drawn["pitch"].max())
@@ -232,7 +233,9 @@ def transcription(
     ax.set(xlabel="Time (s)", ylabel="Pitch", title=title)
     ax.set(xlim=(0, end), ylim=(low - 2, high + 2))
     if estimated is not None:
-        fig.legend(loc="outside lower center", ncols=4)
+        # Patches, for a group without bars would get no colour.
+        keys = [Patch(color=colour, label=label) for label, (_, colour, _) in groups.items()]
+        fig.legend(handles=keys, loc="outside lower center", ncols=2)
     describe(
         fig,
         f"Piano roll{of(title)}: {told}, over {end:.1f} s, "
