@@ -217,7 +217,7 @@ def transcription(
             f"{len(invented)} invented"
         )
     fig, ax = figure(height=3.2)
-    for label, (notes, colour, height) in groups.items():
+    for notes, colour, height in groups.values():
         ax.barh(
             notes["pitch"],
             0.98 * notes["duration_sec"],
