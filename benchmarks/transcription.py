@@ -26,7 +26,7 @@ def main() -> None:
     # here runs on it and the result would name it.
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"), CUDA_VISIBLE_DEVICES="")
     if hasattr(os, "sched_setaffinity"):
-        # onnxruntime asks none of these variables: one core, which a process that is begun inherits.
+        # onnxruntime heeds none of these: one core, which a process that is begun inherits.
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     folder = arguments.out
     if folder is None and arguments.fast:
