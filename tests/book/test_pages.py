@@ -124,7 +124,8 @@ def test_players_and_drawings_have_names(page):
     for drawing in article.find_all("svg"):
         if drawing.find_parent("svg") or drawing.find_parent("a") or drawing.find_parent("button"):
             continue
-        named = drawing.get("aria-label") or drawing.get("aria-labelledby")
+        around = drawing.find_parent(attrs={"role": "img", "aria-label": True})
+        named = drawing.get("aria-label") or drawing.get("aria-labelledby") or around
         assert named or drawing.find("title") or drawing.get("aria-hidden") == "true", str(drawing)[
             :200
         ]
