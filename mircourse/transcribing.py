@@ -23,6 +23,7 @@ __all__ = ["WEIGHTS", "hear", "transcribe"]
 
 WEIGHTS = "transcription-piano"
 SECONDS = 20.0  # of a piece
+LEAD = 0.2  # of silence put before a recording
 OVERLAP = 2.0  # heard before and after a piece, and thrown away
 
 
@@ -72,7 +73,10 @@ def transcribe(
     """
     model = _shipped() if model is None else model
     samples = _at_rate(check_audio(audio, sample_rate=sample_rate), sample_rate, model.sample_rate)
-    rolls = hear(model, samples)
+    # A beginning is heard against the silence before it; some recordings have none.
+    lead = round(LEAD / model.hop_seconds)
+    hop = round(model.hop_seconds * model.sample_rate)
+    rolls = [roll[lead:] for roll in hear(model, np.pad(samples, (lead * hop, 0)))]
     return notes_of(
         *rolls,
         hop_seconds=model.hop_seconds,

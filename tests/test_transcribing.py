@@ -67,6 +67,14 @@ def test_the_shipped_network_writes_down_a_phrase(phrase):
     assert found["velocity"].min() >= 1 and found["velocity"].max() <= 127
 
 
+def test_a_note_at_the_very_beginning_is_found():
+    notes = note_array([0, 0, 1], [1, 1, 1], [60, 64, 67], velocity=80)
+    audio = synth.render(notes, tempo=60, sample_rate=16000)
+    found = transcribe(audio, sample_rate=16000)
+    np.testing.assert_array_equal(found["pitch"], [60, 64, 67])
+    np.testing.assert_allclose(found["onset_sec"], [0, 0, 1], atol=0.03)
+
+
 def test_it_is_deterministic(phrase):
     _, audio = phrase
     np.testing.assert_array_equal(*(transcribe(audio, sample_rate=16000) for _ in range(2)))
