@@ -67,6 +67,10 @@ def test_both_fonts_play_the_same_performances():
     for a, b in zip(one, other, strict=True):
         np.testing.assert_array_equal(a.notes, b.notes)
         assert not np.array_equal(a.audio, b.audio)
+    varied = pianos.held_out("test", sound=("timbre", "room", "noise"), fast=True)
+    for a, b in zip(one, varied, strict=True):
+        np.testing.assert_array_equal(a.notes, b.notes)
+        assert not np.array_equal(a.audio, b.audio)
     detached = pianos.held_out("test", detached=True, fast=True)
     for a, b in zip(one, detached, strict=True):
         assert b.notes["duration_sec"].sum() < 0.95 * a.notes["duration_sec"].sum()

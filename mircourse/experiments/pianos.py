@@ -66,6 +66,7 @@ def held_out(
     program: int = PIANO,
     font: str = "fluid",
     detached: bool = False,
+    sound: tuple[str, ...] = (),
     fast: bool = False,
 ) -> tuple[Passage, ...]:
     """Return passages of 15 s from the validation or the test split.
@@ -83,6 +84,8 @@ def held_out(
         As `mircourse.synth.render` takes it.
     detached : bool
         Hold notes for 60 to 95 % of their length.
+    sound : tuple of str
+        What of the sound varies, as in training: some of timbre, room and noise.
     fast : bool
         One passage of each kind.
     """
@@ -97,7 +100,7 @@ def held_out(
     plans = [p for p in plans if {int(n) for n in p.notes["pitch"]} <= set(sounding)]
     for plan in plans:
         plan.program = program
-    return tuple(_rendered(plans, font=font, rng=rng, varied=()))
+    return tuple(_rendered(plans, font=font, rng=rng, varied=sound))
 
 
 def training(
