@@ -5,42 +5,7 @@ runs everything once on one second, which shows that it works and says nothing o
 file goes to a temporary folder.
 """
 
-from __future__ import annotations
-
-import argparse
-import os
-import tempfile
-from pathlib import Path
-
-# One thread for every library: with more, what else a machine does decides how many take part.
-ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--fast", action="store_true", help="once, on one second of audio")
-    parser.add_argument("--out", type=Path, help="folder for the result file")
-    arguments = parser.parse_args()
-    # Read when the libraries are first imported, so set before. A GPU is hidden, since nothing
-    # here runs on it and the result would name it.
-    os.environ.update(dict.fromkeys(ONE_THREAD, "1"), CUDA_VISIBLE_DEVICES="")
-    folder = arguments.out
-    if folder is None and arguments.fast:
-        folder = Path(tempfile.mkdtemp(prefix="mircourse-bench-"))
-
-    from parts import live
-
-    from mircourse.experiments import benchmark, results
-
-    file = benchmark.write_benchmark(
-        "streaming",
-        claim=live.CLAIM,
-        rows=live.rows(fast=arguments.fast),
-        command=f"python benchmarks/streaming.py{' --fast' if arguments.fast else ''}",
-        folder=folder,
-    )
-    print(f"{results.read(file)!r}\n{file}")
-
+from parts import command
 
 if __name__ == "__main__":
-    main()
+    command.main(__doc__, {"streaming": "live"})
