@@ -1,45 +1,24 @@
 """Solutions of the CNN exercises pass; typical mistakes fail at the property they break."""
 
-from pathlib import Path
-
-import nbformat
 import numpy as np
 import pytest
+from answers import Answers
 
-from mircourse import check
 from mircourse.check import CheckFailed
 
-NOTEBOOK = Path(__file__).parents[1] / "book" / "cnn" / "exercises.ipynb"
-NUMBERS = range(1, 11)
+ANSWERS = Answers("cnn", 10)
+solution = ANSWERS.solution
 
 
-def cells(number):
-    """Return the code cells of an exercise: the stub and the solution, without their check."""
-    call = f"check.cnn_{number}("
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    found = [c.source for c in notebook.cells if c.cell_type == "code" and call in c.source]
-    return ["\n".join(x for x in source.split("\n") if call not in x) for source in found]
-
-
-def defined(sources):
-    """Run cells one after another and return the function that the last one defines."""
-    names = {"np": np}
-    for source in sources:
-        exec(source, names)
-    last = sources[-1].split("def ")[1].split("(")[0]
-    return names[last]
-
-
-@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("number", ANSWERS.numbers)
 def test_the_solution_passes(number):
-    earlier = [cells(n)[1] for n in NUMBERS if n < number]
-    getattr(check, f"cnn_{number}")(defined([*earlier, cells(number)[1]]))
+    ANSWERS.check(number, solution(number))
 
 
-@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("number", ANSWERS.numbers)
 def test_the_stub_counts_as_not_attempted(number):
     with pytest.raises(CheckFailed, match="not attempted yet"):
-        getattr(check, f"cnn_{number}")(defined([cells(number)[0]]))
+        ANSWERS.check(number, ANSWERS.stub(number))
 
 
 def nearest_pairs(reference, estimated, window=0.05):
@@ -93,6 +72,4 @@ WRONG = {
 
 @pytest.mark.parametrize("mistake", WRONG)
 def test_a_typical_mistake_fails_at_the_property_it_breaks(mistake):
-    number, answer, sentence = WRONG[mistake]
-    report = getattr(check, f"cnn_{number}").run(answer)
-    assert any(sentence in outcome.name for outcome in report.outcomes if not outcome.holds), report
+    ANSWERS.expect_failure(*WRONG[mistake])

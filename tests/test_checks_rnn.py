@@ -1,53 +1,26 @@
 """Solutions of the RNN exercises pass; typical mistakes fail at the property they break."""
 
-import functools
-from pathlib import Path
-
-import nbformat
 import numpy as np
 import pytest
+from answers import Answers
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mircourse import check
 from mircourse.check import CheckFailed
 
-NOTEBOOK = Path(__file__).parents[1] / "book" / "rnn" / "exercises.ipynb"
-NUMBERS = range(1, 14)
+ANSWERS = Answers("rnn", 13)
+solution = ANSWERS.solution
 
 
-@functools.cache
-def cells(number):
-    """Return the code cells of an exercise: the stub and the solution, without their check."""
-    call = f"check.rnn_{number}("
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    found = [c.source for c in notebook.cells if c.cell_type == "code" and call in c.source]
-    return ["\n".join(x for x in source.split("\n") if call not in x) for source in found]
-
-
-def defined(sources):
-    """Run cells one after another and return the function that the last one defines."""
-    names = {"np": np}
-    for source in sources:
-        exec(source, names)
-    return names[sources[-1].split("\ndef ")[-1].removeprefix("def ").split("(")[0]]
-
-
-@functools.cache
-def solution(number):
-    """Return the notebook's answer to an exercise."""
-    return defined([cells(n)[1] for n in NUMBERS if n <= number])
-
-
-@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("number", ANSWERS.numbers)
 def test_the_solution_passes(number):
-    getattr(check, f"rnn_{number}")(solution(number))
+    ANSWERS.check(number, solution(number))
 
 
-@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("number", ANSWERS.numbers)
 def test_the_stub_counts_as_not_attempted(number):
     with pytest.raises(CheckFailed, match="not attempted yet"):
-        getattr(check, f"rnn_{number}")(defined([cells(number)[0]]))
+        ANSWERS.check(number, ANSWERS.stub(number))
 
 
 def sigmoid(z):
@@ -390,24 +363,12 @@ WRONG = {
 
 @pytest.mark.parametrize("mistake", WRONG)
 def test_a_typical_mistake_fails_at_the_property_it_breaks(mistake):
-    number, answer, sentence = WRONG[mistake]
-    report = getattr(check, f"rnn_{number}").run(answer)
-    assert any(sentence in outcome.name for outcome in report.outcomes if not outcome.holds), report
+    ANSWERS.expect_failure(*WRONG[mistake])
 
 
 def test_every_property_is_broken_by_some_mistake():
     """A property that no wrong answer breaks would say nothing."""
-    unbroken = set()
-    for number in NUMBERS:
-        properties = {
-            o.name for o in getattr(check, f"rnn_{number}").run(solution(number)).outcomes
-        }
-        reports = [
-            getattr(check, f"rnn_{n}").run(answer) for n, answer, _ in WRONG.values() if n == number
-        ]
-        broken = {o.name for report in reports for o in report.outcomes if not o.holds}
-        unbroken |= {(number, name) for name in properties - broken}
-    assert unbroken == set()
+    assert ANSWERS.unbroken(WRONG) == set()
 
 
 @given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=6), seed=st.integers(0, 99))
