@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mircourse import scores, synth
 from mircourse.chroma import pitch_class_f, score_chroma
+from mircourse.experiments.remembered import remembered
 from mircourse.performed import perform
 
 FONTS = {"same soundfont": "fluid", "unheard soundfont": "timgm6mb"}
@@ -225,18 +226,9 @@ def tuned(name: str, *, fast: bool) -> tuple[int, float, float]:
     return max(found, key=lambda key: found[key])
 
 
-_TRAINED: dict[Any, tuple[Any, float, float]] = {}
-
-
+@remembered
 def trained(settings: Mapping[str, Any], *, seed: int, fast: bool) -> tuple[Any, float, float]:
     """Return a trained network, its threshold from the validation split, and the seconds."""
-    key = (repr(sorted(settings.items())), seed, fast)
-    if key not in _TRAINED:
-        _TRAINED[key] = _train(settings, seed, fast)
-    return _TRAINED[key]
-
-
-def _train(settings: Mapping[str, Any], seed: int, fast: bool) -> tuple[Any, float, float]:
     import torch
 
     from mircourse import training

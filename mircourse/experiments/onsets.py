@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mircourse import scores, synth
+from mircourse.experiments.remembered import remembered
 
 FONTS = {"same soundfont": "fluid", "unheard soundfont": "timgm6mb"}
 COLLECTIONS = ("bach", "ryan")
@@ -129,18 +130,9 @@ def train(settings: Mapping[str, Any], *, task: str, seed: int, fast: bool) -> d
     return outcome | {"parameters": parameters, "seconds": seconds}
 
 
-_TRAINED: dict[Any, tuple[Any, float, float]] = {}
-
-
+@remembered
 def trained(settings: Mapping[str, Any], *, seed: int, fast: bool) -> tuple[Any, float, float]:
     """Return a trained `OnsetCNN`, its threshold from the validation split, and the seconds."""
-    key = (repr(sorted(settings.items())), seed, fast)
-    if key not in _TRAINED:
-        _TRAINED[key] = _train(settings, seed, fast)
-    return _TRAINED[key]
-
-
-def _train(settings: Mapping[str, Any], seed: int, fast: bool) -> tuple[Any, float, float]:
     from mircourse import cnn, training
 
     began = time.perf_counter()

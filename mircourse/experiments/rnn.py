@@ -93,6 +93,7 @@ def as_real(found: Comparison) -> Verdict:
             mean, low, high = found.difference(name, "real tunes", task)
             held.append(low > -MARGIN)
             notes.append(f"{name}, {task}: {mean:+.3f} [{low:+.3f}, {high:+.3f}]")
+            # Not judged, but printed with the result.
             found.difference(name, name.replace("LSTM", "n-gram"), task)
     value = "holds" if all(held) else "holds-when" if any(held) else "fails"
     return Verdict(value, f"beside real tunes: {'; '.join(notes)}")
