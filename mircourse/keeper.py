@@ -92,9 +92,9 @@ class Keeper(pl.Callback):
             ) from error
         theirs = state["settings"]
         differing = [
-            f"{name}: {theirs.get(name)!r} then, {value!r} now"
-            for name, value in self.settings.items()
-            if theirs.get(name) != value
+            f"{name}: {theirs.get(name)!r} then, {self.settings.get(name)!r} now"
+            for name in dict.fromkeys([*self.settings, *theirs])
+            if theirs.get(name) != self.settings.get(name)
         ]
         if differing:
             raise ValueError(

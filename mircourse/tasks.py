@@ -78,6 +78,7 @@ class Task(pl.LightningModule):
         self.batch_transform: BatchTransform | None = None
         self._sums: dict[str, Tensor] = {}
         self._last_lr = lr
+        self._window: list[Tensor] = []  # weights of the batches whose gradients are being added
 
     def terms(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Return the summed loss of a batch and the summed weight of its items, both scalars."""
@@ -121,7 +122,21 @@ class Task(pl.LightningModule):
             )
         self._add("train", both)
         self._last_lr = self._current_lr()
-        return total * self.trainer.world_size / both[1]
+        self._window.append(both[1])
+        # Lightning divides by the number of batches whose gradients it adds. What they are worth
+        # is known at the last of them only; until then the first stands for all.
+        batches = self.trainer.accumulate_grad_batches
+        return total * self.trainer.world_size * batches / self._window[0]
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Divide added gradients by the weight of all their batches; Lightning calls it."""
+        weights = self._window
+        self._window = []
+        if len(weights) > 1:
+            share = weights[0] / torch.stack(weights).sum()
+            for parameter in self.model.parameters():
+                if parameter.grad is not None:
+                    parameter.grad.mul_(share)
 
     def validation_step(self, batch: Sequence[Tensor], batch_idx: int) -> None:
         """Add one batch to the epoch's sums; Lightning calls it."""

@@ -84,6 +84,8 @@ def fit(
     resume: bool = True,
     batch_transform: BatchTransform | None = None,
     gradient_clip: float | None = None,
+    accumulate: int = 1,
+    compile: bool | str = False,
     precision: str | None = None,
     accelerator: str = "auto",
     devices: int | str = 1,
@@ -123,6 +125,12 @@ def fit(
         resumption it has to draw from the global generators, not from one of its own.
     gradient_clip : float, optional
         Largest norm of the gradient, applied before the optimiser's step.
+    accumulate : int
+        Batches whose gradients are added up for one step: the step is that of one batch so many
+        times as large, in the memory of one. The last step of an epoch may have fewer.
+    compile : bool or str
+        Compile the model while it trains (``torch.compile``): worth the minutes that it takes
+        where training takes hours. A string names the compiler; ``"inductor"`` for True.
     precision : str, optional
         As Lightning's; by default ``"bf16-mixed"`` on a GPU that has it, else ``"32-true"``.
     accelerator, devices, num_nodes, strategy
@@ -140,6 +148,8 @@ def fit(
         last checkpoint is from before.
     """
     _check_arguments(epochs, batch_size, seed, patience, valid, strategy)
+    if accumulate < 1:
+        raise ValueError(f"accumulate must be at least 1, got {accumulate}")
     double = precision == "64-true"
     train_batches = _batches(train, "train", batch_size, seed=seed, double=double)
     valid_batches = None
@@ -154,6 +164,8 @@ def fit(
         "monitor": monitor or ("train_loss" if valid is None else "valid_loss"),
         "gradient_clip": gradient_clip,
     }
+    if accumulate > 1:
+        settings["accumulate"] = accumulate
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         settings |= {
@@ -166,7 +178,7 @@ def fit(
     if not keeper.finished:
         task.batch_transform = batch_transform
         task.model.train()
-        with _quiet_lightning(), _interruptible():
+        with _quiet_lightning(), _interruptible(), _compiled(task, compile):
             trainer = pl.Trainer(
                 max_epochs=epochs,
                 accelerator=accelerator,
@@ -175,6 +187,7 @@ def fit(
                 strategy=strategy,
                 precision=cast(Any, precision or _best_precision(accelerator)),
                 gradient_clip_val=gradient_clip,
+                accumulate_grad_batches=accumulate,
                 callbacks=[keeper],
                 logger=False,
                 enable_checkpointing=False,
@@ -283,6 +296,20 @@ def _data_signature(batches: Batches | DataLoader | None) -> str:
     if batches is None:
         return "none"
     return batches.signature() if isinstance(batches, Batches) else f"{len(batches)} batches"
+
+
+@contextlib.contextmanager
+def _compiled(task: Task, compiler: bool | str) -> Iterator[None]:
+    # The method of this one task is replaced, not its model: the names of the weights stay.
+    if not compiler:
+        yield
+        return
+    backend = "inductor" if compiler is True else compiler
+    vars(task)["forward"] = torch.compile(task.forward, backend=backend)
+    try:
+        yield
+    finally:
+        del vars(task)["forward"]
 
 
 @contextlib.contextmanager
