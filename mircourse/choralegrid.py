@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from numpy.typing import NDArray
 
-from mircourse.notearray import note_array
+from mircourse.notearray import check_notes, note_array
 
 if TYPE_CHECKING:
     from mircourse.scores import Piece
@@ -81,9 +81,8 @@ def grid(music: Piece | np.ndarray) -> NDArray[np.int16]:
     TypeError
         If it is neither a piece nor a note array.
     """
-    from mircourse.notearray import check_notes
-
-    notes = check_notes(getattr(music, "notes", music))
+    given: Any = getattr(music, "notes", music)
+    notes = check_notes(given)
     numbers = _numbers(music)
     notes = notes[np.isin(notes["voice"], numbers)]
     end = notes["onset_beat"] + notes["duration_beat"]

@@ -75,13 +75,13 @@ class Bars(NamedTuple):
         Quarter notes in a bar.
     pickup_beats : float
         Quarter notes before the first full bar.
-    count : int
+    n_bars : int
         Bars that have begun, the pickup not counted.
     """
 
     beats: float
     pickup_beats: float
-    count: int
+    n_bars: int
 
 
 def styled(split: str) -> list[Styled]:
@@ -194,8 +194,8 @@ def _bars(heard: np.ndarray) -> Bars | None:
     lengths, times = np.unique(np.diff(accents), return_counts=True)
     bar = int(lengths[times.argmax()])
     pickup = int(accents[0] % bar)
-    count = int((onset.max() - pickup) // bar) + 1
-    return Bars(bar / STEPS, pickup / STEPS, count)
+    n_bars = int((onset.max() - pickup) // bar) + 1
+    return Bars(bar / STEPS, pickup / STEPS, n_bars)
 
 
 def music(tokens: npt.ArrayLike, *, title: str = "") -> Piece:
