@@ -94,7 +94,8 @@ def describe(value: Any) -> str:
         if array is None or not array.shape:
             return repr(value.item()) if value.shape == () else repr(value)
         if array.size <= _SHOWN:
-            return f"{kind} {array.round(6).tolist()}"
+            shown = array if array.dtype.kind == "b" else array.round(6)
+            return f"{kind} {shown.tolist()}"
         span = f", from {array.min():.6g} to {array.max():.6g}"
         return f"{kind} of shape {array.shape}, {value.dtype}{span}"
     text = repr(value)

@@ -258,6 +258,7 @@ def test_expect_has_a_tolerance():
 
 def test_long_values_are_cut():
     assert len(describe("x" * 999)) == 200
+    assert describe(np.array([True, False])) == "array [True, False]"
     assert describe(np.float64(0.5)) == describe(torch.tensor(0.5)) == "0.5"
     assert describe(np.array(["a"])) == "array(['a'], dtype='<U1')"
 

@@ -1,10 +1,12 @@
-"""Music and slow, plain computations with which the checks of the RNN chapter compare answers."""
+"""Music and slow, plain computations with which checks compare answers."""
 
 from __future__ import annotations
 
 import functools
 import itertools
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +62,18 @@ def witten_bell(tunes: list[NDArray], n: int) -> NDArray:
             backed_off = len(after) * p_single[w]
             result[v, w] = (after.get(w, 0) + backed_off) / (followed + len(after))
     return result
+
+
+def in_blocks(step: Callable[..., Any], x: NDArray, sizes: list[int], *rest: Any) -> NDArray:
+    """Feed x (T, C) to ``step(block, state, *rest)`` in blocks of these sizes, over and over."""
+    out: list[NDArray] = []
+    state, start = None, 0
+    while start < len(x):
+        size = sizes[len(out) % len(sizes)]
+        block, state = step(x[start : start + size], state, *rest)
+        out.append(block)
+        start += size
+    return np.concatenate(out)
 
 
 def causal_correlation(x: NDArray, kernel: NDArray) -> NDArray:

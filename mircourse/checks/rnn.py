@@ -9,7 +9,12 @@ import numpy as np
 
 from mircourse.check import exercise, expect
 from mircourse.checks import rnn_notes as rnn_notes  # its exercises are of this chapter, too
-from mircourse.checks.oracles import autograd_jacobians, causal_correlation, tune_as_rows
+from mircourse.checks.oracles import (
+    autograd_jacobians,
+    causal_correlation,
+    in_blocks,
+    tune_as_rows,
+)
 
 loss = exercise("rnn_2", title="A loss from logits")
 
@@ -182,17 +187,6 @@ def _attention_padding(attend):
 stream = exercise("rnn_11", title="A convolution that remembers")
 
 
-def _in_blocks(convolve, x, kernel, sizes):
-    out: list[np.ndarray] = []
-    state, start = None, 0
-    while start < len(x):
-        size = sizes[len(out) % len(sizes)]
-        block, state = convolve(x[start : start + size], state, kernel)
-        out.append(block)
-        start += size
-    return np.concatenate(out)
-
-
 def _stream_case(seed, taps=3):
     # The pitches of a tune, one row a note, and random weights.
     x = tune_as_rows(seed)
@@ -209,14 +203,14 @@ def _stream_whole(convolve):
 def _stream_blocks(convolve):
     x, kernel = _stream_case(1)
     for size in (7, 1000):
-        expect(_in_blocks(convolve, x, kernel, [size]), causal_correlation(x, kernel))
+        expect(in_blocks(convolve, x, [size], kernel), causal_correlation(x, kernel))
 
 
 @stream.property("so do blocks of one frame, shorter than what has to be remembered")
 def _stream_single(convolve):
     x, kernel = _stream_case(2, taps=6)
-    expect(_in_blocks(convolve, x, kernel, [1]), causal_correlation(x, kernel))
-    expect(_in_blocks(convolve, x, kernel, [2, 1, 9]), causal_correlation(x, kernel))
+    expect(in_blocks(convolve, x, [1], kernel), causal_correlation(x, kernel))
+    expect(in_blocks(convolve, x, [2, 1, 9], kernel), causal_correlation(x, kernel))
 
 
 @stream.property("a state may be used twice: it is not changed in place")
