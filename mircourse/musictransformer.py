@@ -11,6 +11,7 @@ Lesson: book/transformer/musictransformer
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -23,7 +24,7 @@ N_PITCHES = 128
 N_DURATIONS = 32
 N_DYNAMICS = 8
 NO_STYLE = -1  # in a tensor of styles
-_HEADS = ("logits", "pitches", "durations", "dynamics")
+OUTPUTS = ("logits", "pitches", "durations", "dynamics")
 
 
 class _Places(NamedTuple):
@@ -64,6 +65,8 @@ class MusicTransformer(nn.Module):
         Share of the embeddings and of what each half of a layer adds that training drops.
     max_distance : int, optional
         Greater distances share a vector. By default each has its own, up to `max_seq_len`.
+    outputs : sequence of str
+        Which of `OUTPUTS` the network has layers for, next to its hidden states.
 
     Raises
     ------
@@ -102,6 +105,7 @@ class MusicTransformer(nn.Module):
         absolute: bool = True,
         dropout: float = 0.1,
         max_distance: int | None = None,
+        outputs: Sequence[str] = OUTPUTS,
     ) -> None:
         super().__init__()
         if min(n_layers, max_seq_len, vocab_size) < 1 or min(n_special, n_styles) < 0:
@@ -111,6 +115,8 @@ class MusicTransformer(nn.Module):
             )
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {dropout}")
+        if not set(outputs) <= set(OUTPUTS):
+            raise ValueError(f"outputs are of {OUTPUTS}, got {tuple(outputs)}")
         self.d_model = d_model
         self.max_seq_len = max_seq_len
         self.n_tokens = vocab_size + n_special
@@ -133,10 +139,10 @@ class MusicTransformer(nn.Module):
             for _ in range(n_layers)
         )
         self.norm = nn.LayerNorm(d_model)
-        self.logits = nn.Linear(d_model, self.n_tokens)
-        self.pitches = nn.Linear(d_model, N_PITCHES)
-        self.durations = nn.Linear(d_model, N_DURATIONS)
-        self.dynamics = nn.Linear(d_model, N_DYNAMICS)
+        sizes = dict(zip(OUTPUTS, (self.n_tokens, N_PITCHES, N_DURATIONS, N_DYNAMICS), strict=True))
+        self.outputs = nn.ModuleDict(
+            {name: nn.Linear(d_model, sizes[name]) for name in OUTPUTS if name in outputs}
+        )
         self._initialise()
 
     def forward(
@@ -174,7 +180,7 @@ class MusicTransformer(nn.Module):
             ``hidden_states`` (B, T, d_model); ``logits`` (B, T, vocab_size + n_special) of the
             next token (of the token itself if the model is not causal); ``pitches`` (B, T, 128),
             ``durations`` (B, T, 32) and ``dynamics`` (B, T, 8), logits of the next note's, with
-            the targets of `mircourse.events.note_targets`.
+            the targets of `mircourse.events.note_targets`. What is not among `outputs` is left out.
 
         Raises
         ------
@@ -189,7 +195,7 @@ class MusicTransformer(nn.Module):
         else:
             with torch.no_grad():
                 hidden = self._hidden(x, style, mask, padding, segments, cache)
-        made = {name: getattr(self, name)(hidden) for name in _HEADS}
+        made = {name: layer(hidden) for name, layer in self.outputs.items()}
         return {"hidden_states": hidden, **made}
 
     def new_cache(self, batch_size: int = 1, *, style: Tensor | int | None = None) -> Cache:
@@ -198,10 +204,13 @@ class MusicTransformer(nn.Module):
         Raises
         ------
         ValueError
-            If the model is not causal, `batch_size` is below 1, or a style is out of range.
+            If the model is not causal or has no ``logits``, `batch_size` is below 1, or a style is
+            out of range.
         """
         if not self.causal:
             raise ValueError("a model that sees later tokens cannot go on from earlier ones")
+        if "logits" not in self.outputs:
+            raise ValueError("a model without the output 'logits' cannot say what comes next")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         device = self.norm.weight.device
@@ -230,7 +239,7 @@ class MusicTransformer(nn.Module):
         Tensor, (B, vocab_size + n_special)
         """
         hidden = self._hidden(tokens, cache.style, None, padding, None, cache)
-        return self.logits(hidden[:, -1])  # (B, t, d_model) -> (B, n_tokens)
+        return self.outputs["logits"](hidden[:, -1])  # (B, t, d_model) -> (B, n_tokens)
 
     def attention_weights(self, x: Tensor, style: Tensor | int | None = None) -> Tensor:
         """Return where the heads of all layers look, (n_layers, B, n_heads, T, T).
@@ -369,8 +378,9 @@ class MusicTransformer(nn.Module):
             assert isinstance(layer, Layer)
             for last in (layer.attention.to_out, layer.narrow):
                 last.weight.div_(math.sqrt(2 * len(self.layers)))
-        for name in _HEADS:
-            getattr(self, name).weight.div_(10)
+        for output in self.outputs.values():
+            assert isinstance(output, nn.Linear)
+            output.weight.div_(10)
 
 
 def _places(

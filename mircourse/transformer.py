@@ -1,9 +1,10 @@
 """Transformers: the models of the Transformer chapter.
 
 `scaled_dot_product_attention` is written from its equation; `RelativePositionalEncoding` gives it
-distances, `PositionalEncoding` positions. `MusicTransformer` writes music event by event.
+distances, `PositionalEncoding` positions. `MusicTransformer` writes music event by event;
+`MusicBERT` reads it in both directions.
 
-Lessons: book/transformer/attention, book/transformer/musictransformer
+Lessons: book/transformer/attention, book/transformer/musictransformer, book/transformer/musicbert
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from mircourse.attention import (
     RelativePositionalEncoding,
     scaled_dot_product_attention,
 )
+from mircourse.musicbert import MusicBERT
 from mircourse.musictransformer import NO_STYLE, MusicTransformer
 from mircourse.relative import skew
 from mircourse.relativeattention import relative_attention
@@ -25,6 +27,7 @@ __all__ = [
     "Cache",
     "KeyValues",
     "MultiHeadAttention",
+    "MusicBERT",
     "MusicTransformer",
     "PositionalEncoding",
     "RelativePositionalEncoding",
