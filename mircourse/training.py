@@ -307,7 +307,10 @@ def _compiled(task: Task, compiler: bool | str) -> Iterator[None]:
     backend = "inductor" if compiler is True else compiler
     vars(task)["forward"] = torch.compile(task.forward, backend=backend)
     try:
-        yield
+        with warnings.catch_warnings():
+            # The compiler itself asks after a graph break; nothing that a caller could act on.
+            warnings.filterwarnings("ignore", message="The .grad attribute of a Tensor")
+            yield
     finally:
         del vars(task)["forward"]
 
