@@ -291,7 +291,8 @@ def windows(example: Example, *, length: int) -> list[Example]:
         raise ValueError(f"length must be 2 or more, got {length}")
     if len(example) <= length:
         return [example]
-    parts, done = [], 0
+    parts: list[Example] = []
+    done = 0
     while done < len(example):
         stop = min(len(example), length if not done else done + (length + 1) // 2)
         start = max(0, stop - length)

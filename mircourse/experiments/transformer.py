@@ -5,4 +5,3 @@ what the bidirectional model has learnt.
 """
 
 from __future__ import annotations
-
