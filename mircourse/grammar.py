@@ -16,6 +16,8 @@ Lesson: book/transformer/musictransformer
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from numpy.typing import NDArray
@@ -83,7 +85,10 @@ class Grammar:
         self._lowered = np.full(batch_size, _NONE)
 
     def allowed(self) -> NDArray[np.bool_]:
-        """Return which tokens may come next in each sequence, (B, N_TOKENS); always one or more."""
+        """Return which tokens may come next in each sequence, (B, N_TOKENS); always one or more.
+
+        After what is against the grammar there may be none; then time may pass.
+        """
         out = np.zeros((len(self.down), N_TOKENS), bool)
         last = self._last[:, None]
         touched = (last >= VELOCITY) & (last < N_EVENTS)
@@ -106,6 +111,7 @@ class Grammar:
         out[:, EOS] = ~self.down.any(axis=1) & (last < TIME_SHIFT)[:, 0]
         out[:, EOS] |= self._last == BOS
         out[:, PAD] = ended[:, 0]
+        out[~out.any(axis=1), TIME_SHIFT:VELOCITY] = True
         return out
 
     def append(self, tokens: npt.ArrayLike) -> None:
@@ -139,13 +145,20 @@ class Grammar:
         self._lowered = np.where(new, _NONE, np.where(on, key, self._lowered))
         self._last = np.where(given == PAD, self._last, given)
 
-    def read(self, tokens: npt.ArrayLike, *, row: int = 0) -> None:
-        """Take several tokens of one sequence, (n,), and none of the others."""
-        alone = self.select([row])
-        for token in check_tokens(tokens):
-            alone.append([token])
-        for name, values in vars(alone).items():
-            getattr(self, name)[row] = values[0]
+    def read(self, sequences: Sequence[npt.ArrayLike]) -> None:
+        """Begin anew with tokens of each sequence, of any lengths.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If there is not one sequence of valid tokens for each.
+        """
+        rows = [check_tokens(sequence) for sequence in sequences]
+        if len(rows) != len(self.down):
+            raise ValueError(f"expected {len(self.down)} sequences, got {len(rows)}")
+        longest = max((len(row) for row in rows), default=0)
+        for at in range(-longest - 1, 0):
+            self.append([row[at] if len(row) >= -at else BOS for row in rows])
 
     def select(self, rows: npt.ArrayLike) -> Grammar:
         """Return the grammar of some of the sequences, by index."""

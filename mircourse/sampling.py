@@ -1,11 +1,11 @@
-"""Draw from a model's probabilities: temperature, nucleus, seeds.
+"""Draw from a model's probabilities: temperature, top-k, nucleus, seeds.
 
 *Temperature* T sharpens (below 1) or flattens (above 1) a distribution: each probability is raised
-to 1/T. At 0 the most likely symbol is taken. *Nucleus* sampling (Holtzman et al., 2020) draws only
-from the fewest symbols that together have probability `top_p`; the rest, each unlikely but many,
-are left out.
+to 1/T. At 0 the most likely symbol is taken. *Top-k* sampling (Fan et al., 2018) draws only from
+the k most likely symbols, *nucleus* sampling (Holtzman et al., 2020) only from the fewest that
+together have probability `top_p`; the rest, each unlikely but many, are left out.
 
-Lesson: book/rnn/lstm
+Lessons: book/rnn/lstm, book/transformer/musictransformer
 """
 
 from __future__ import annotations
@@ -46,9 +46,13 @@ class MelodyModel(Protocol):
 
 
 def nucleus(
-    probabilities: npt.ArrayLike, *, temperature: float = 1.0, top_p: float = 1.0
+    probabilities: npt.ArrayLike,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float = 1.0,
 ) -> NDArray[np.float64]:
-    """Change distributions by temperature, then keep the nucleus of each.
+    """Change distributions by temperature, then keep the top k, and the nucleus of these.
 
     Parameters
     ----------
@@ -56,6 +60,8 @@ def nucleus(
         At least 0, each distribution with a sum above 0.
     temperature : float
         0 or more; 0 puts everything on the most likely symbol, the first of equals.
+    top_k : int, optional
+        Symbols that are kept, 1 or more; all unless given. Of equally likely ones the first.
     top_p : float
         In (0, 1]. Of equally likely symbols the first ones are kept; one is always kept.
 
@@ -73,6 +79,8 @@ def nucleus(
         raise ValueError(f"temperature must be a number of 0 or more, got {temperature}")
     if not 0 < top_p <= 1:
         raise ValueError(f"top_p must be in (0, 1], got {top_p}")
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k must be at least 1, got {top_k}")
     p = np.asarray(probabilities, dtype=np.float64)
     if p.ndim == 0 or not np.isfinite(p).all() or (p < 0).any() or not (p.sum(-1) > 0).all():
         raise ValueError("probabilities must be finite, 0 or more, with sums above 0")
@@ -82,11 +90,14 @@ def nucleus(
         # Relative to the largest, so that a low temperature does not make all of them 0.
         p = (p / p.max(axis=-1, keepdims=True)) ** (1 / temperature)
     p = p / p.sum(axis=-1, keepdims=True)
-    if top_p < 1:
+    if top_p < 1 or top_k is not None:
         order = np.argsort(-p, axis=-1, kind="stable")
         ranked = np.take_along_axis(p, order, axis=-1)
+        if top_k is not None:
+            ranked[..., top_k:] = 0
+        # Of what the top k have, not of all that there was.
         before = np.cumsum(ranked, axis=-1) - ranked
-        kept = np.where(before < top_p, ranked, 0)
+        kept = np.where(before < top_p * ranked.sum(axis=-1, keepdims=True), ranked, 0)
         np.put_along_axis(p, order, kept, axis=-1)
         p /= p.sum(axis=-1, keepdims=True)
     return p
