@@ -113,8 +113,9 @@ class PackedRows(Dataset):
     packed : bool
         Put several pieces of one style into a row. Without it each part has a row of its own, and
         a causal model need not be told the segments: padding comes after all that counts.
-    jitter : bool
-        Cut long pieces elsewhere each time: a part begins up to half a row earlier or later.
+    jitter : int
+        Cut long pieces elsewhere each time: a part begins up to half a row earlier or later, by a
+        multiple of so many tokens. 0 cuts where it cuts.
     augment : callable, optional
         Makes a new version of a piece, as long as the old one, each time that it is asked for. It
         has to draw from PyTorch's global generator for a run to be resumed.
@@ -122,7 +123,8 @@ class PackedRows(Dataset):
     Raises
     ------
     ValueError
-        If there are no examples, they have unequal numbers of heads, or `length` is below 1.
+        If there are no examples, they have unequal numbers of heads, `length` is below 1 or
+        `jitter` negative.
     """
 
     def __init__(
@@ -132,12 +134,13 @@ class PackedRows(Dataset):
         length: int,
         pad: int,
         packed: bool = True,
-        jitter: bool = False,
+        jitter: int = 0,
         augment: Augment | None = None,
     ) -> None:
-        if not examples or length < 1:
+        if not examples or length < 1 or jitter < 0:
             raise ValueError(
-                f"expected examples and length of 1 or more, got {len(examples)}, {length}"
+                "expected examples, length of 1 or more and jitter of 0 or more, got "
+                f"{len(examples)}, {length} and {jitter}"
             )
         heads = {example.n_heads for example in examples}
         if len(heads) > 1:
@@ -192,9 +195,11 @@ class PackedRows(Dataset):
     def _moved(self, part: _Part, whole: int) -> int:
         if not self.jitter or part.size == whole:
             return part.start
-        half = self.length // 2
-        moved = part.start + int(torch.randint(-half, half + 1, ()))
-        return min(max(moved, 0), whole - part.size)
+        # Steps that stay inside the piece, so that a part begins where such a part may begin.
+        reach = self.length // 2 // self.jitter
+        down = min(reach, part.start // self.jitter)
+        up = min(reach, (whole - part.size - part.start) // self.jitter)
+        return part.start + self.jitter * int(torch.randint(-down, up + 1, ()))
 
 
 class _Part(NamedTuple):

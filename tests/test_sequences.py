@@ -78,20 +78,22 @@ def test_packing_needs_at_most_twice_the_rows_that_could_do(lengths, length):
     assert rows.filled == pytest.approx(full / (len(rows) * length))
 
 
-def test_a_jittered_part_is_a_part_of_its_piece_and_moves():
+@pytest.mark.parametrize("jitter", [1, 3])
+def test_a_jittered_part_is_a_part_of_its_piece_and_moves_in_steps(jitter):
     example = Example(np.arange(50))
-    rows = PackedRows([example], length=16, pad=PAD, jitter=True)
+    rows = PackedRows([example], length=16, pad=PAD, jitter=jitter)
     torch.manual_seed(0)
-    starts = set()
-    for _ in range(20):
-        row, targets = rows[1]
-        kept = row.segments >= 0
-        first = int(row.tokens[0])
-        starts.add(first)
-        assert row.tokens[kept].tolist() == list(range(first, first + int(kept.sum())))
-        assert targets[kept, 0].tolist() == list(range(first + 1, first + 1 + int(kept.sum())))
-        assert abs(first - 16) <= 8
-    assert len(starts) > 5
+    for k, part in enumerate(row[0] for row in rows.rows):
+        starts = set()
+        for _ in range(60):
+            row, targets = rows[k]
+            kept = row.segments >= 0
+            first = int(row.tokens[0])
+            starts.add(first)
+            assert row.tokens[kept].tolist() == list(range(first, first + part.size))
+            assert targets[kept, 0].tolist() == list(range(first + 1, first + 1 + part.size))
+        reachable = range(part.start - 8 // jitter * jitter, part.start + 9, jitter)
+        assert starts == {s for s in reachable if 0 <= s <= 49 - part.size}
 
 
 def test_augmented_pieces_are_drawn_anew_each_time():
@@ -152,10 +154,12 @@ def test_examples_are_checked(tokens, notes, message):
 
 
 def test_rows_are_checked():
-    with pytest.raises(ValueError, match="examples and length"):
+    with pytest.raises(ValueError, match="expected examples"):
         PackedRows([], length=4, pad=PAD)
-    with pytest.raises(ValueError, match="examples and length"):
+    with pytest.raises(ValueError, match="expected examples"):
         PackedRows(examples_of([4]), length=0, pad=PAD)
+    with pytest.raises(ValueError, match="jitter of 0 or more"):
+        PackedRows(examples_of([4]), length=4, pad=PAD, jitter=-1)
     with pytest.raises(ValueError, match="unequal numbers of heads"):
         PackedRows(examples_of([4]) + examples_of([4], heads=1), length=4, pad=PAD)
     with pytest.raises(ValueError, match="2 or more"):

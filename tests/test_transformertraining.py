@@ -237,7 +237,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path):
             return x, y
 
         model = small(dropout=0.2)
-        rows = PackedRows(pieces(notes=False), length=20, pad=PAD, jitter=True, augment=moved)
+        rows = PackedRows(pieces(notes=False), length=20, pad=PAD, jitter=1, augment=moved)
         result = fit(
             LanguageTask(model, lr=0.01),
             rows,
