@@ -83,8 +83,8 @@ def scaled_dot_product_attention(
     --------
     >>> q = k = v = torch.eye(3)
     >>> out, weights = scaled_dot_product_attention(q, k, v)
-    >>> weights.sum(dim=-1)
-    tensor([1., 1., 1.])
+    >>> out.shape, weights.argmax(dim=-1)
+    (torch.Size([3, 3]), tensor([0, 1, 2]))
     """
     _check_attention(query, key, value, mask)
     logits = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])  # -> (..., Tq, Tk)

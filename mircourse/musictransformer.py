@@ -12,26 +12,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from mircourse.attention import PositionalEncoding
 from mircourse.transformerlayers import Cache, Layer
+from mircourse.visibility import Places, check_masks, places_of
 
 N_PITCHES = 128
 N_DURATIONS = 32
 N_DYNAMICS = 8
 NO_STYLE = -1  # in a tensor of styles
 OUTPUTS = ("logits", "pitches", "durations", "dynamics")
-
-
-class _Places(NamedTuple):
-    """Where tokens stand and what they may see."""
-
-    positions: Tensor | None  # (B, T)
-    mask: Tensor | None  # (B or 1, 1, T or 1, Tk)
 
 
 class MusicTransformer(nn.Module):
@@ -190,13 +183,15 @@ class MusicTransformer(nn.Module):
             If there is no token or an unknown one, a style is out of range, a sequence is too
             long, a shape does not fit, or the model is not causal and there is a cache.
         """
+        self._check(x, mask, padding, segments, cache)
+        rows = self._style_rows(style, len(x), x.device)
         if cache is None:
-            hidden = self._hidden(x, style, mask, padding, segments, None)
+            hidden = self._hidden(x, rows, mask, padding, segments, None)
         else:
             with torch.no_grad():
-                hidden = self._hidden(x, style, mask, padding, segments, cache)
-        made = {name: layer(hidden) for name, layer in self.outputs.items()}
-        return {"hidden_states": hidden, **made}
+                hidden = self._hidden(x, rows, mask, padding, segments, cache)
+        outputs = {name: output(hidden) for name, output in self.outputs.items()}
+        return {"hidden_states": hidden, **outputs}
 
     def new_cache(self, batch_size: int = 1, *, style: Tensor | int | None = None) -> Cache:
         """Return an empty cache for so many sequences; `step` reads with its styles.
@@ -214,8 +209,8 @@ class MusicTransformer(nn.Module):
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         device = self.norm.weight.device
-        index = None if style is None else self._style_index(style, batch_size, device)
-        return Cache(len(self.layers), batch_size, index)
+        rows = self._style_rows(style, batch_size, device)
+        return Cache(len(self.layers), batch_size, rows)
 
     @torch.no_grad()
     def step(self, tokens: Tensor, cache: Cache, *, padding: Tensor | None = None) -> Tensor:
@@ -238,7 +233,8 @@ class MusicTransformer(nn.Module):
         -------
         Tensor, (B, vocab_size + n_special)
         """
-        hidden = self._hidden(tokens, cache.style, None, padding, None, cache)
+        self._check(tokens, None, padding, None, cache)
+        hidden = self._hidden(tokens, cache.style_rows, None, padding, None, cache)
         return self.outputs["logits"](hidden[:, -1])  # (B, t, d_model) -> (B, n_tokens)
 
     def attention_weights(self, x: Tensor, style: Tensor | int | None = None) -> Tensor:
@@ -254,7 +250,9 @@ class MusicTransformer(nn.Module):
         Tensor
             Row i of a matrix is where token i looks; it sums to 1.
         """
-        h, places = self._embed(x, style, None, None, None, None)
+        self._check(x, None, None, None, None)
+        rows = self._style_rows(style, len(x), x.device)
+        h, places = self._embed(x, rows, None, None, None, None)
         found = []
         for layer in self.layers:
             assert isinstance(layer, Layer)
@@ -265,13 +263,13 @@ class MusicTransformer(nn.Module):
     def _hidden(
         self,
         x: Tensor,
-        style: Tensor | int | None,
+        style_rows: Tensor,
         mask: Tensor | None,
         padding: Tensor | None,
         segments: Tensor | None,
         cache: Cache | None,
     ) -> Tensor:
-        h, places = self._embed(x, style, mask, padding, segments, cache)
+        h, places = self._embed(x, style_rows, mask, padding, segments, cache)
         for index, layer in enumerate(self.layers):
             h = layer(h, mask=places.mask, cache=None if cache is None else cache.layers[index])
         h = self.norm(h)
@@ -280,23 +278,21 @@ class MusicTransformer(nn.Module):
     def _embed(
         self,
         x: Tensor,
-        style: Tensor | int | None,
+        style_rows: Tensor,
         mask: Tensor | None,
         padding: Tensor | None,
         segments: Tensor | None,
         cache: Cache | None,
-    ) -> tuple[Tensor, _Places]:
-        self._check(x, mask, padding, segments, cache)
-        places = _places(x, mask, padding, segments, cache)
+    ) -> tuple[Tensor, Places]:
+        places = places_of(x, mask, padding, segments, cache)
         h = self.token_embedding(x) * math.sqrt(self.d_model)  # (B, T) -> (B, T, d_model)
         if self.positions is not None:
             h = self.positions(h, places.positions)
-        index = self._style_index(style, len(x), x.device)
-        h = h + self.style_embedding(index)[:, None]  # (B,) -> (B, 1, d_model)
+        h = h + self.style_embedding(style_rows)[:, None]  # (B,) -> (B, 1, d_model)
         return self.dropout(h), places
 
-    def _style_index(self, style: Tensor | int | None, B: int, device: torch.device) -> Tensor:
-        """Return a row of the style embedding for each sequence, (B,)."""
+    def _style_rows(self, style: Tensor | int | None, B: int, device: torch.device) -> Tensor:
+        """Return which row of the style embedding each sequence has, (B,)."""
         if style is None:
             return torch.full((B,), self.n_styles, device=device)
         index = torch.as_tensor(style, device=device)
@@ -345,18 +341,7 @@ class MusicTransformer(nn.Module):
                 raise ValueError(
                     f"tokens go from 0 to {self.n_tokens - 1}, got {low if low < 0 else high}"
                 )
-        for name, given, kind, shapes in (
-            ("mask", mask, torch.bool, [(T, before + T), (B, T, before + T)]),
-            ("padding", padding, torch.bool, [(B, T)]),
-            ("segments", segments, None, [(B, T)]),
-        ):
-            if given is None:
-                continue
-            if kind is not None and given.dtype != kind:
-                raise TypeError(f"{name} must be bool, got {given.dtype}")
-            if tuple(given.shape) not in shapes:
-                expected = " or ".join(str(shape) for shape in shapes)
-                raise ValueError(f"expected {name} {expected}, got {tuple(given.shape)}")
+        check_masks(B, T, before, mask=mask, padding=padding, segments=segments)
         if cache is not None:
             if not self.causal:
                 raise ValueError("a model that sees later tokens cannot go on from earlier ones")
@@ -381,49 +366,3 @@ class MusicTransformer(nn.Module):
         for output in self.outputs.values():
             assert isinstance(output, nn.Linear)
             output.weight.div_(10)
-
-
-def _places(
-    x: Tensor,
-    mask: Tensor | None,
-    padding: Tensor | None,
-    segments: Tensor | None,
-    cache: Cache | None,
-) -> _Places:
-    """Return positions and one mask from all that says what may be seen; the cache takes note."""
-    B, T = x.shape
-    positions: Tensor | None = None
-    seen = None if mask is None else mask.expand(B, -1, -1)[:, None]  # (B, 1, T, Tk)
-    hidden = padding
-    if cache is not None:
-        before = cache.length
-        count = torch.arange(1, T + 1, device=x.device).expand(B, T)
-        if padding is not None:
-            count = (~padding).cumsum(dim=1)
-        positions = (cache.read + count - 1).clamp(min=0)
-        cache.read = cache.read + (T if padding is None else count[:, -1:])
-        if padding is not None or cache.padding is not None:
-            now = x.new_zeros(B, T, dtype=torch.bool) if padding is None else padding
-            earlier = cache.padding
-            if earlier is None:
-                earlier = x.new_zeros(B, before, dtype=torch.bool)
-            hidden = cache.padding = torch.cat([earlier, now], dim=1)  # (B, before + T)
-    elif segments is not None:
-        positions = _within(segments)
-        same = (segments[:, :, None] == segments[:, None])[:, None]  # (B, 1, T, T)
-        seen = same if seen is None else seen & same
-    elif padding is not None:
-        positions = ((~padding).cumsum(dim=1) - 1).clamp(min=0)
-    if hidden is not None:
-        keys = ~hidden[:, None, None]  # (B, Tk) -> (B, 1, 1, Tk)
-        seen = keys if seen is None else seen & keys
-    return _Places(positions, seen)
-
-
-def _within(segments: Tensor) -> Tensor:
-    """Return the position of each token in its piece, (B, T)."""
-    T = segments.shape[1]
-    index = torch.arange(T, device=segments.device).expand_as(segments)
-    new = torch.ones_like(segments, dtype=torch.bool)
-    new[:, 1:] = segments[:, 1:] != segments[:, :-1]
-    return index - torch.where(new, index, 0).cummax(dim=1).values

@@ -72,18 +72,16 @@ class Cache:
 
     Attributes
     ----------
-    length : int
-        Tokens read in each sequence, padding included.
     batch_size : int
         Sequences.
-    style : Tensor of int, (B,), or None
-        Style of each.
+    style_rows : Tensor of int, (B,)
+        Row of the model's style embedding that each has.
     """
 
-    def __init__(self, n_layers: int, batch_size: int, style: Tensor | None) -> None:
+    def __init__(self, n_layers: int, batch_size: int, style_rows: Tensor) -> None:
         self.layers = [KeyValues() for _ in range(n_layers)]
         self.batch_size = batch_size
-        self.style = style
+        self.style_rows = style_rows
         self.padding: Tensor | None = None  # (B, length)
         self.read: Tensor | int = 0  # tokens that are no padding, (B, 1) if that differs
 
@@ -97,6 +95,6 @@ class Cache:
         for layer in self.layers:
             layer.select(rows)
         self.batch_size = len(rows)
-        self.style = None if self.style is None else self.style[rows]
+        self.style_rows = self.style_rows[rows]
         self.padding = None if self.padding is None else self.padding[rows]
         self.read = self.read[rows] if isinstance(self.read, Tensor) else self.read
