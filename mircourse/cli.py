@@ -1,4 +1,4 @@
-"""The command ``mircourse``: an installation, its data, its experiments and transcription."""
+"""The command ``mircourse``: installation, data, experiments, transcription and generation."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     _mount_experiment(commands)
     _mount_train(commands)
     _mount_transcribe(commands)
+    _mount_generate(commands)
     return parser
 
 
@@ -87,6 +88,13 @@ def _mount_transcribe(commands: argparse._SubParsersAction) -> None:
 
     text = "write down the notes of piano recordings as MIDI files"
     transcribe_command.add_arguments(commands.add_parser("transcribe", help=text, description=text))
+
+
+def _mount_generate(commands: argparse._SubParsersAction) -> None:
+    from mircourse import generate_command
+
+    text = "write music in a style, as MIDI, ABC, audio or a drawn score"
+    generate_command.add_arguments(commands.add_parser("generate", help=text, description=text))
 
 
 def _doctor(args: argparse.Namespace) -> int:

@@ -30,6 +30,7 @@ STYLES = (
     "chorale", "madrigal", "trecento", "beethoven", "haydn and mozart",
     "reel", "hornpipe", "jig", "air", "slip jig",
 )  # fmt: skip
+TUNES = STYLES[5:]  # one voice
 TEMPO = 125.0  # quarter notes per minute
 STEPS = 48  # of 10 ms in a quarter note at that tempo
 ACCENT, PLAIN = 82, 62
@@ -42,7 +43,7 @@ _COLLECTIONS = {
     "haydn and mozart": ("haydn", "mozart"),
     "air": ("aird",),
 }
-_TUNES = ("ryan", "oneill")  # for the other styles: by tune type
+_BY_TYPE = ("ryan", "oneill")  # for the other styles
 _SPLIT_AT = 60  # the lowest pitch on the upper of two staves
 _METERS = {1.5: "3/8", 2.0: "2/4", 3.0: "3/4", 4.0: "4/4", 4.5: "9/8", 5.0: "5/4", 6.0: "3/2"}
 _COMPOUND = {3.0: "6/8", 6.0: "12/8"}
@@ -125,7 +126,7 @@ def pieces(style: str, *, split: str) -> list[Piece]:
     number(style)
     found = [
         piece
-        for name in _COLLECTIONS.get(style, _TUNES)
+        for name in _COLLECTIONS.get(style, _BY_TYPE)
         for piece in scores.load(name, split=split)
     ]
     return found if style in _COLLECTIONS else [p for p in found if p.tune_type == style]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from mircourse.files import write_whole
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".mp3", ".aif", ".aiff")
 MIDI_SUFFIXES = (".mid", ".midi")
@@ -141,22 +141,5 @@ def _transcribe(file: Path, target: Path, **thresholds: Any) -> tuple[int, float
     audio, rate = read_audio(file, sample_rate=16000)
     notes = transcribing.transcribe(audio, sample_rate=rate, **thresholds)
     midi = to_midi(to_beats(notes, tempo=TEMPO), tempo=TEMPO)
-    _write_whole(target, midi)
+    write_whole(target, midi)
     return len(notes), len(audio) / rate
-
-
-def _write_whole(target: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    number, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(number, "wb") as part:
-            part.write(content)
-        # mkstemp makes files that only their owner can read.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.replace(name, target)
-    except BaseException:
-        os.unlink(name)
-        raise
