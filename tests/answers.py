@@ -9,9 +9,10 @@ from typing import Any
 
 import nbformat
 import numpy as np
+import pytest
 
 from mircourse import check
-from mircourse.check import Report
+from mircourse.check import CheckFailed, Report
 
 BOOK = Path(__file__).parents[1] / "book"
 
@@ -74,3 +75,34 @@ class Answers:
             if not outcome.holds
         }
         return held - lacked
+
+
+class ExerciseTests:
+    """What holds of every chapter's exercises; a chapter's class names its answers and mistakes.
+
+    A mistake is the number of an exercise, a wrong answer, and a part of the name of a property
+    that it lacks.
+    """
+
+    answers: Answers
+    wrong: dict[str, tuple[int, Callable[..., Any], str]]
+
+    def pytest_generate_tests(self, metafunc):
+        if "number" in metafunc.fixturenames:
+            metafunc.parametrize("number", self.answers.numbers)
+        if "mistake" in metafunc.fixturenames:
+            metafunc.parametrize("mistake", self.wrong)
+
+    def test_the_solution_passes(self, number):
+        self.answers.check(number, self.answers.solution(number))
+
+    def test_the_stub_counts_as_not_attempted(self, number):
+        with pytest.raises(CheckFailed, match="not attempted yet"):
+            self.answers.check(number, self.answers.stub(number))
+
+    def test_a_typical_mistake_fails_at_the_property_it_breaks(self, mistake):
+        self.answers.expect_failure(*self.wrong[mistake])
+
+    def test_every_property_is_broken_by_some_mistake(self):
+        """A property that no wrong answer breaks would say nothing."""
+        assert self.answers.unbroken(self.wrong) == set()

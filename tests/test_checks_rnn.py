@@ -1,26 +1,12 @@
 """Solutions of the RNN exercises pass; typical mistakes fail at the property they break."""
 
 import numpy as np
-import pytest
-from answers import Answers
+from answers import Answers, ExerciseTests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mircourse.check import CheckFailed
-
 ANSWERS = Answers("rnn", 13)
 solution = ANSWERS.solution
-
-
-@pytest.mark.parametrize("number", ANSWERS.numbers)
-def test_the_solution_passes(number):
-    ANSWERS.check(number, solution(number))
-
-
-@pytest.mark.parametrize("number", ANSWERS.numbers)
-def test_the_stub_counts_as_not_attempted(number):
-    with pytest.raises(CheckFailed, match="not attempted yet"):
-        ANSWERS.check(number, ANSWERS.stub(number))
 
 
 def sigmoid(z):
@@ -361,14 +347,8 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("mistake", WRONG)
-def test_a_typical_mistake_fails_at_the_property_it_breaks(mistake):
-    ANSWERS.expect_failure(*WRONG[mistake])
-
-
-def test_every_property_is_broken_by_some_mistake():
-    """A property that no wrong answer breaks would say nothing."""
-    assert ANSWERS.unbroken(WRONG) == set()
+class TestExercises(ExerciseTests):
+    answers, wrong = ANSWERS, WRONG
 
 
 @given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=6), seed=st.integers(0, 99))

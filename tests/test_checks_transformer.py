@@ -1,27 +1,14 @@
 """Solutions of the Transformer exercises pass; typical mistakes fail at the property they break."""
 
 import numpy as np
-import pytest
-from answers import Answers
+from answers import Answers, ExerciseTests
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mircourse import events
-from mircourse.check import CheckFailed
 
 ANSWERS = Answers("transformer", 15, events=events)
 solution = ANSWERS.solution
-
-
-@pytest.mark.parametrize("number", ANSWERS.numbers)
-def test_the_solution_passes(number):
-    ANSWERS.check(number, solution(number))
-
-
-@pytest.mark.parametrize("number", ANSWERS.numbers)
-def test_the_stub_counts_as_not_attempted(number):
-    with pytest.raises(CheckFailed, match="not attempted yet"):
-        ANSWERS.check(number, ANSWERS.stub(number))
 
 
 BAR = [375, 60, 64, 305, 188, 192, 380, 67, 355, 305, 195]
@@ -488,14 +475,8 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("mistake", WRONG)
-def test_a_typical_mistake_fails_at_the_property_it_breaks(mistake):
-    ANSWERS.expect_failure(*WRONG[mistake])
-
-
-def test_every_property_is_broken_by_some_mistake():
-    """A property that no wrong answer breaks would say nothing."""
-    assert ANSWERS.unbroken(WRONG) == set()
+class TestExercises(ExerciseTests):
+    answers, wrong = ANSWERS, WRONG
 
 
 @given(tokens=st.lists(st.integers(0, 387), max_size=60))
