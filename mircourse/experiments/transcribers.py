@@ -30,8 +30,8 @@ VERSION = 4  # raised when passages, features or training change: nothing kept i
 BATCH = 6
 EPOCH_STEPS = 250
 FRAMES = 160  # of an excerpt: 3.2 s at 20 ms a frame
-THRESHOLDS = (0.2, 0.3, 0.4, 0.5)
-PITCH_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
+THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+PITCH_THRESHOLDS = (0.2, 0.3, 0.4, 0.5)
 
 
 class Excerpts(Dataset):
