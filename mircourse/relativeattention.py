@@ -12,7 +12,6 @@ Lesson: book/transformer/attention
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -86,61 +85,68 @@ def _of_one_query(q: Tensor, k: Tensor, v: Tensor, e: Tensor, mask: Tensor | Non
 
 
 class _Block(NamedTuple):
-    """Some rows of the logits of some heads and sequences; N of them, R rows, n keys."""
+    """Some rows of the logits of a head: R queries, the keys they may see, the vectors between."""
 
-    heads: slice
-    batch: slice
     rows: slice
     keys: int
     vectors: slice
 
-    def queries(self, x: Tensor) -> Tensor:
-        """Return the rows of x (H, B, Tq, ...) as (N, R, ...)."""
-        return x[self.heads, self.batch, self.rows].flatten(0, 1)
+
+def _blocks(Tq: int, Tk: int, rows: int, causal: bool) -> list[_Block]:
+    """Cut the rows into blocks."""
+    before = Tk - Tq
+    ends = [(a, min(a + rows, Tq)) for a in range(0, Tq, rows)]
+    return [
+        _Block(
+            slice(a, b),
+            keys=before + b if causal else Tk,
+            # Column c of the products belongs to j - i = c + 1 - (before + b).
+            vectors=slice(Tq - b, Tk if causal else Tk + Tq - 1 - a),
+        )
+        for a, b in ends
+    ]
 
 
-def _blocks(q: Tensor, k: Tensor, causal: bool) -> Iterator[list[_Block]]:
-    """Yield the blocks, those of the same heads and sequences in one list."""
+def _groups(q: Tensor, Tk: int) -> tuple[int, list[tuple[slice, slice]]]:
+    """Return how many rows to take at a time, and of which heads and sequences at once."""
     H, B, Tq, _ = q.shape
-    Tk = k.shape[2]
     rows, budget = (_ROWS_ON_GPU, _LOGITS_ON_GPU) if q.is_cuda else (_ROWS, _LOGITS)
     rows = min(rows, Tq)
     some = min(B, max(1, budget // (rows * Tk)))
     heads = min(H, max(1, budget // (rows * Tk * B))) if some == B else 1
-    before = Tk - Tq
-    for h in range(0, H, heads):
-        for i in range(0, B, some):
-            yield [
-                _Block(
-                    slice(h, min(h + heads, H)),
-                    slice(i, min(i + some, B)),
-                    slice(a, b),
-                    keys=before + b if causal else Tk,
-                    # Column c of the products is j - i of c + 1 - (before + b).
-                    vectors=slice(Tk - before - b, Tk if causal else 2 * Tk - 1 - before - a),
-                )
-                for a in range(0, Tq, rows)
-                for b in [min(a + rows, Tq)]
-            ]
+    return rows, [
+        (slice(h, min(h + heads, H)), slice(b, min(b + some, B)))
+        for h in range(0, H, heads)
+        for b in range(0, B, some)
+    ]
 
 
 class _Space:
     """Memory for the products of a block, taken once."""
 
     def __init__(self, like: Tensor) -> None:
-        self.like = like
         self.memory = like.new_empty(0)
 
-    def get(self, block: _Block, n: int) -> tuple[Tensor, Tensor]:
-        """Return (N, R, products) and its skewed view (N, R, keys); the same memory."""
+    def get(self, block: _Block, n: int, *, clear: bool = False) -> tuple[Tensor, Tensor]:
+        """Return (N, R, products) and its skewed view (N, R, keys): the same memory, read anew.
+
+        To clear it is to put zeros where the skewed view leaves something out.
+        """
         rows = block.rows.stop - block.rows.start
         columns = block.vectors.stop - block.vectors.start
         width = max(columns, block.keys + 1)
         if self.memory.numel() < n * rows * width:
-            self.memory = self.like.new_empty(n * rows * width)
-        products = self.memory[: n * rows * width].view(n, rows, width)
-        skewed = products.as_strided((n, rows, block.keys), (rows * width, width - 1, 1), rows - 1)
-        return products[..., :columns], skewed
+            self.memory = self.memory.new_empty(n * rows * width)
+        flat = self.memory[: n * rows * width].view(n, rows * width)
+        if clear and width == block.keys + 1:
+            # The skewed rows lie side by side: only what is before the first and after the last.
+            flat[:, : rows - 1] = 0
+            flat[:, -1] = 0
+        elif clear:
+            flat.zero_()
+        strides = (rows * width, width - 1, 1)
+        skewed = flat.as_strided((n, rows, block.keys), strides, rows - 1)
+        return flat.view(n, rows, width)[..., :columns], skewed
 
 
 class _RelativeAttention(torch.autograd.Function):
@@ -151,20 +157,27 @@ class _RelativeAttention(torch.autograd.Function):
         # In the order in which the heads are put side by side afterwards.
         out = q.new_empty(B, Tq, H, d).permute(2, 0, 1, 3)
         lse = q.new_empty(H, B, Tq, dtype=_sums(q.dtype))
-        space = _Space(q)
-        for blocks in _blocks(q, k, causal):
-            keys, values, vectors = _of(blocks[0], k, v, e)
+        limits = torch.finfo(lse.dtype)
+        space, later = _Space(q), None
+        rows, groups = _groups(q, k.shape[2])
+        blocks = _blocks(Tq, k.shape[2], rows, causal)
+        if causal:
+            later = _later(rows, q.device)
+        for at in groups:
+            qs, keys, values = (t[at].flatten(0, 1) for t in (q, k, v))  # (N, T, d)
+            seen = None if mask is None else mask[at].flatten(0, 1)
+            vectors = e[at[0]]  # (h, n, d)
             for block in blocks:
-                qs = block.queries(q)
-                logits = _logits(block, space, qs, keys, vectors, mask, causal)
+                some = qs[:, block.rows]  # (N, R, d)
+                logits = _logits(block, space, some, keys, vectors, seen, later)
                 # Rows with nothing to see have -inf everywhere: exp(-inf - lowest) is 0.
-                largest = logits.amax(-1, keepdim=True).clamp_(min=torch.finfo(logits.dtype).min)
+                largest = logits.amax(-1, keepdim=True).clamp_(min=limits.min)
                 weights = logits.sub_(largest).exp_()  # (N, R, keys)
-                total = weights.sum(-1, keepdim=True).clamp_(min=torch.finfo(logits.dtype).tiny)
-                mixed = torch.bmm(weights.to(q.dtype), values[:, : block.keys])
-                at = (block.heads, block.batch, block.rows)
-                out[at] = mixed.div_(total).view_as(out[at])
-                lse[at] = (largest + total.log()).view_as(lse[at])
+                total = weights.sum(-1, keepdim=True).clamp_(min=limits.tiny)
+                mixed = torch.bmm(weights.to(q.dtype), values[:, : block.keys]).div_(total)
+                here = (*at, block.rows)
+                out[here] = mixed.unflatten(0, (len(vectors), -1))  # (N, R, d) -> (h, b, R, d)
+                lse[here] = (largest + total.log()).view(len(vectors), -1, some.shape[1])
         ctx.save_for_backward(q, k, v, e, mask, out, lse)
         ctx.causal = causal
         return out
@@ -172,45 +185,43 @@ class _RelativeAttention(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):  # type: ignore[override]
         q, k, v, e, mask, out, lse = ctx.saved_tensors
-        kind = lse.dtype
         # sum_j dP_ij P_ij, which softmax takes off each dP_ij, is the product of out and its grad.
-        shared = (grad * out).sum(-1, dtype=kind)  # (H, B, Tq)
+        shared = (grad * out).sum(-1, dtype=lse.dtype)  # (H, B, Tq)
         dq = torch.empty_like(q)
-        dk, dv, de = (torch.zeros(t.shape, dtype=kind, device=t.device) for t in (k, v, e))
-        space, other = _Space(q), _Space(q)
-        for blocks in _blocks(q, k, ctx.causal):
-            keys, values, vectors = _of(blocks[0], k, v, e)
-            of_vectors = de[blocks[0].heads]
-            of_keys, of_values = (torch.zeros_like(t, dtype=kind) for t in (keys, values))
+        # Gradients of keys, values and vectors are summed over the rows, and as (.., d, n): so the
+        # products that are added have few long rows, which goes faster than many short ones.
+        dk, dv, de = (lse.new_zeros(t.mT.shape) for t in (k, v, e))
+        space, other, later = _Space(q), _Space(q), None
+        rows, groups = _groups(q, k.shape[2])
+        blocks = _blocks(q.shape[2], k.shape[2], rows, ctx.causal)
+        if ctx.causal:
+            later = _later(rows, q.device)
+        for at in groups:
+            qs, gs, keys, values = (t[at].flatten(0, 1) for t in (q, grad, k, v))  # (N, T, d)
+            sums, means = (t[at].flatten(0, 1).unsqueeze(-1) for t in (lse, shared))  # (N, Tq, 1)
+            seen = None if mask is None else mask[at].flatten(0, 1)
+            vectors, of_vectors = e[at[0]], de[at[0]]
+            of_keys, of_values = (dk.new_zeros(t.mT.shape) for t in (keys, values))
             for block in blocks:
                 n = block.keys
-                qs, gs = block.queries(q), block.queries(grad)
-                logits = _logits(block, space, qs, keys, vectors, mask, ctx.causal)
-                weights = logits.sub_(block.queries(lse)[..., None]).exp_()  # (N, R, n)
-                _add(of_values[:, :n], weights.to(q.dtype).transpose(1, 2), gs)
-                products, skewed = other.get(block, len(qs))
-                other.memory.zero_()  # what the skewed view leaves out has no part in the loss
-                skewed.baddbmm_(gs, values[:, :n].transpose(1, 2))
-                skewed.sub_(block.queries(shared)[..., None]).mul_(weights)  # d logits
-                _add(of_keys[:, :n], skewed.transpose(1, 2), qs)
+                some, grads = qs[:, block.rows], gs[:, block.rows]  # (N, R, d)
+                logits = _logits(block, space, some, keys, vectors, seen, later)
+                weights = logits.sub_(sums[:, block.rows]).exp_()  # (N, R, n)
+                _add(of_values[..., :n], grads.mT, weights.to(q.dtype))  # (N, d, R) @ (N, R, n)
+                products, skewed = other.get(block, len(some), clear=True)
+                skewed.baddbmm_(grads, values[:, :n].mT, beta=0)
+                skewed.sub_(means[:, block.rows]).mul_(weights)  # the gradient of the logits
+                _add(of_keys[..., :n], some.mT, skewed)
                 # One product for all sequences of a head: they share its vectors.
-                flat = products.unflatten(0, (len(vectors), -1)).flatten(1, 2)  # (h, b * R, cols)
-                of_queries = torch.bmm(flat, vectors[:, block.vectors]).view_as(qs)
+                flat = _by_head(products, vectors)  # (h, b * R, columns)
+                _add(of_vectors[..., block.vectors], _by_head(some, vectors).mT, flat)
+                of_queries = torch.bmm(flat, vectors[:, block.vectors]).view(some.shape)
                 of_queries.baddbmm_(skewed, keys[:, :n])
-                _add(of_vectors[:, block.vectors], flat.transpose(1, 2), _by_head(qs, vectors))
-                at = (block.heads, block.batch, block.rows)
-                dq[at] = of_queries.view_as(dq[at])
-            heads, batch = blocks[0].heads, blocks[0].batch
-            dk[heads, batch] = of_keys.view_as(dk[heads, batch])
-            dv[heads, batch] = of_values.view_as(dv[heads, batch])
-        scale = q.shape[-1] ** -0.5
-        return dq.mul_(scale), dk.to(k.dtype), dv.to(v.dtype), de.to(e.dtype), None, None
-
-
-def _of(block: _Block, k: Tensor, v: Tensor, e: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return keys (N, Tk, d), values (N, Tk, d) and vectors (h, n, d) of a block."""
-    keys, values = (t[block.heads, block.batch].flatten(0, 1) for t in (k, v))
-    return keys, values, e[block.heads]
+                dq[(*at, block.rows)] = of_queries.unflatten(0, (len(vectors), -1))
+            dk[at] = of_keys.unflatten(0, (len(vectors), -1))
+            dv[at] = of_values.unflatten(0, (len(vectors), -1))
+        dk, dv, de = (g.mT.to(t.dtype) for g, t in ((dk, k), (dv, v), (de, e)))
+        return dq.mul_(q.shape[-1] ** -0.5), dk, dv, de, None, None
 
 
 def _logits(
@@ -219,26 +230,28 @@ def _logits(
     queries: Tensor,
     keys: Tensor,
     vectors: Tensor,
-    mask: Tensor | None,
-    causal: bool,
+    seen: Tensor | None,
+    later: Tensor | None,
 ) -> Tensor:
     """Return the logits of a block, ``(N, R, keys)``, -inf where a query may not look."""
     products, logits = space.get(block, len(queries))
-    by_head = products.unflatten(0, (len(vectors), -1)).flatten(1, 2)  # (h, b * R, cols)
-    by_head.baddbmm_(_by_head(queries, vectors), vectors[:, block.vectors].transpose(1, 2), beta=0)
-    logits.baddbmm_(queries, keys[:, : block.keys].transpose(1, 2))
-    if causal:
+    by_head = _by_head(queries, vectors)  # (h, b * R, d)
+    _by_head(products, vectors).baddbmm_(by_head, vectors[:, block.vectors].mT, beta=0)
+    logits.baddbmm_(queries, keys[:, : block.keys].mT)
+    if later is not None:
         R = queries.shape[1]
-        later = torch.ones(R, R, dtype=torch.bool, device=queries.device).triu(1)
-        logits[..., -R:].masked_fill_(later, -math.inf)
-    if mask is not None:
-        seen = block.queries(mask)[..., : block.keys]
-        logits.masked_fill_(~seen, -math.inf)
+        logits[..., -R:].masked_fill_(later[:R, :R], -math.inf)
+    if seen is not None:
+        logits.masked_fill_(~seen[:, block.rows, : block.keys], -math.inf)
     return logits.to(_sums(logits.dtype))
 
 
-def _by_head(queries: Tensor, vectors: Tensor) -> Tensor:
-    return queries.reshape(len(vectors), -1, queries.shape[-1])  # (N, R, d) -> (h, b * R, d)
+def _by_head(x: Tensor, vectors: Tensor) -> Tensor:
+    return x.unflatten(0, (len(vectors), -1)).flatten(1, 2)  # (N, R, ...) -> (h, b * R, ...)
+
+
+def _later(rows: int, device: torch.device) -> Tensor:
+    return torch.ones(rows, rows, dtype=torch.bool, device=device).triu(1)
 
 
 def _add(total: Tensor, a: Tensor, b: Tensor) -> None:
