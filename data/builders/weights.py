@@ -1,6 +1,6 @@
 """Train the networks that ship in ``data/weights``, with seed 0 of the chapter's experiments.
 
-``source`` is not used: the data is what ships. It takes about ten minutes on two cores.
+``source`` is not used: the data is what ships. It takes about an hour on two cores.
 """
 
 from __future__ import annotations

@@ -134,7 +134,7 @@ SMALL: dict[str, Any] = {
     },
     "minutes": 20,
     "varied": list(pianos.VARIED),
-    "steps": 400,
+    "steps": 300,
     "lr": 5e-3,
 }
 FULL: dict[str, Any] = SMALL | {
