@@ -175,12 +175,12 @@ def generate_batch(
     model.eval()
     try:
         for _ in range(max_tokens):
+            if not kept:
+                break
             if len(kept) < len(going):
                 going = [going[k] for k in kept]
                 reader.select(kept)
                 rules = rules.select(kept)
-            if not going:
-                break
             logits = reader.logits([made[i] for i in going])  # (B, n_tokens)
             logits[:, never] = -np.inf
             if grammar:

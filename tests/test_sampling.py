@@ -42,6 +42,35 @@ def test_temperature_is_softmax_of_scaled_logarithms(counts, temperature):
     np.testing.assert_allclose(nucleus(p, temperature=temperature), powers / powers.sum())
 
 
+@given(parts, st.integers(1, 9), st.integers(1, 64))
+@settings(max_examples=200, deadline=None)
+def test_top_k_then_nucleus_of_what_is_left(counts, k, sixty_fourths):
+    p = np.array(counts) / sum(counts)
+    ranked = sorted(range(len(p)), key=lambda i: (-p[i], i))
+    kept = np.array([p[i] if i in ranked[:k] else 0 for i in range(len(p))])
+    kept /= kept.sum()
+    np.testing.assert_allclose(nucleus(p, top_k=k), kept, atol=1e-12)
+    # Away from the thresholds, where rounding decides.
+    top_p = sixty_fourths / 64
+    sums = np.cumsum(sorted(kept, reverse=True))
+    if np.abs(sums - top_p).min() > 1e-9 or top_p == 1:
+        both = nucleus(p, top_k=k, top_p=top_p)
+        np.testing.assert_allclose(both, brute_force(kept, top_p), atol=1e-12)
+
+
+def test_temperature_changes_before_the_nucleus_is_taken():
+    p = np.array([0.5, 0.3, 0.2])
+    flat = np.sqrt(p) / np.sqrt(p).sum()  # 0.415, 0.322, 0.263
+    found = nucleus(p, temperature=2, top_p=0.42)
+    np.testing.assert_allclose(found, [flat[0] / flat[:2].sum(), flat[1] / flat[:2].sum(), 0])
+
+
+def test_top_k_keeps_the_first_of_equals():
+    assert nucleus([0.25] * 4, top_k=2).tolist() == [0.5, 0.5, 0, 0]
+    with pytest.raises(ValueError, match="top_k must be at least 1, got 0"):
+        nucleus([1.0], top_k=0)
+
+
 def test_temperature_zero_takes_the_first_of_the_most_likely():
     p = nucleus([[0.2, 0.4, 0.4], [0.5, 0.3, 0.2]], temperature=0, top_p=0.1)
     assert p.tolist() == [[0, 1, 0], [1, 0, 0]]
