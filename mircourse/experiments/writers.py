@@ -4,6 +4,7 @@ What a network is, and how it learns, is a mapping of settings:
 
 ``data``       ``"standard"`` or ``"families"``: chorales, see `mircourse.choralegrid.jsb`;
                ``"styles"``: see `mircourse.styles.styled`
+``styles``     of these ten, which; all unless given
 ``network``    ``"transformer"`` or ``"lstm"``
 ``arguments``  of its constructor
 ``length``     tokens in a row of a batch, and at most in what is read at once
@@ -121,7 +122,9 @@ def pad(data: str) -> int:
 
 
 @functools.cache
-def examples(data: str, split: str, *, heads: bool = False) -> tuple[Example, ...]:
+def examples(
+    data: str, split: str, *, heads: bool = False, styles: tuple[str, ...] = STYLES
+) -> tuple[Example, ...]:
     """Return the pieces of a split; chorales without an end, for the protocol scores none.
 
     Parameters
@@ -132,6 +135,8 @@ def examples(data: str, split: str, *, heads: bool = False) -> tuple[Example, ..
         Which part.
     heads : bool
         Whether the three heads have targets; events only.
+    styles : tuple of str
+        Those of `mircourse.styles.STYLES` that count.
     """
     if data == STYLED:
         return tuple(
@@ -143,6 +148,7 @@ def examples(data: str, split: str, *, heads: bool = False) -> tuple[Example, ..
                 family=piece.family,
             )
             for piece, style, tokens in styled(split)
+            if STYLES[style] in styles
         )
     return tuple(
         Example(
@@ -203,7 +209,8 @@ def _train(
     settings: Mapping[str, Any], *, seed: int, fast: bool, folder: Any
 ) -> tuple[nn.Module, float]:
     data, heads = settings["data"], settings.get("heads", 0.0)
-    learn = examples(data, "train", heads=heads > 0)
+    styles = tuple(settings.get("styles", STYLES))
+    learn = examples(data, "train", heads=heads > 0, styles=styles)
     model = untrained(settings, seed=seed)
     packed = settings.get("packed", False)
     rows = PackedRows(
