@@ -234,10 +234,10 @@ def join(first: Phrase, second: Phrase | None = None) -> NDArray[np.int64]:
     Of long phrases the end of the first and the beginning of the second are kept, `MAX_TOKENS`
     each, so that where they meet is always seen.
     """
-    parts = [[CLS], first.tokens[-MAX_TOKENS:], [SEP]]
+    row = [CLS, *first.tokens[-MAX_TOKENS:].tolist(), SEP]
     if second is not None:
-        parts += [second.tokens[:MAX_TOKENS], [SEP]]
-    return np.concatenate(parts).astype(np.int64)
+        row += [*second.tokens[:MAX_TOKENS].tolist(), SEP]
+    return np.array(row, np.int64)
 
 
 def _as_if_of(first: Phrase, other: Phrase) -> Phrase:
