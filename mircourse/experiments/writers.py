@@ -108,7 +108,8 @@ class TokenLSTM(nn.Module):
             raise ValueError("an LSTM reads one piece a row: set packed to False")
         h = self.token_embedding(x)  # (B, T) -> (B, T, E)
         if style is not None:
-            h = h + self.style_embedding(style)[:, None]  # -1 is the last row
+            # -1 is the last row
+            h = h + self.style_embedding(style % len(self.style_embedding.weight))[:, None]
         h, _ = self.recurrent(self.dropout(h))  # -> (B, T, H)
         return {"logits": self.logits(self.dropout(h))}
 
