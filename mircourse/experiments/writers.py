@@ -31,7 +31,7 @@ from mircourse import choralegrid, events, weights
 from mircourse.experiments.remembered import remembered
 from mircourse.experiments.runner import cache_dir
 from mircourse.musictransformer import MusicTransformer
-from mircourse.sequences import Example, PackedRows
+from mircourse.sequences import NO_STYLE, Example, PackedRows
 from mircourse.styles import STYLES, styled
 from mircourse.training import fit, seed_everything
 from mircourse.transformertraining import LanguageTask
@@ -100,16 +100,16 @@ class TokenLSTM(nn.Module):
         x : Tensor of int, (B, T)
             One piece a row.
         style : Tensor of int, (B,), optional
-            -1 for none.
+            `NO_STYLE` or None for none.
         segments : None
             An LSTM would carry its state from one piece of a row to the next.
         """
         if segments is not None:
             raise ValueError("an LSTM reads one piece a row: set packed to False")
-        h = self.token_embedding(x)  # (B, T) -> (B, T, E)
-        if style is not None:
-            # -1 is the last row
-            h = h + self.style_embedding(style % len(self.style_embedding.weight))[:, None]
+        if style is None:
+            style = x.new_full((len(x),), NO_STYLE)
+        styles = self.style_embedding(style % len(self.style_embedding.weight))  # (B,) -> (B, E)
+        h = self.token_embedding(x) + styles[:, None]  # (B, T) -> (B, T, E)
         h, _ = self.recurrent(self.dropout(h))  # -> (B, T, H)
         return {"logits": self.logits(self.dropout(h))}
 
