@@ -17,6 +17,7 @@ from mircourse.experiments import (
     onsets,
     rnn,
     transcribers,
+    writers,
 )
 
 SEED = 0
@@ -84,4 +85,14 @@ def build(out: Path, source: Path | None = None) -> None:
         out / "weights" / "transcription-piano.safetensors",
         arguments=transcribers.FULL["arguments"] | thresholds,
         about="Row MusicTranscriptionRNN of rnn-transcription, seed 0: rendered piano music",
+    )
+    composer, _ = writers.trained(writers.SHIPPED, seed=SEED, fast=False)
+    weights.save(
+        composer.half(),
+        out / "weights" / "musictransformer-styles.safetensors",
+        arguments=writers.arguments(writers.SHIPPED),
+        about=(
+            "Music in ten styles, train split, as events; rows of 512, moved by up to three "
+            "semitones, seed 0; half precision"
+        ),
     )

@@ -39,6 +39,27 @@ from mircourse.transformertraining import LanguageTask
 VERSION = 1  # raised when data or training change: nothing kept is used again
 STYLED = "styles"
 FAST_PIECES = 6
+# What the course ships. Distances alone, far ones alike: it goes on beyond what it was taught with.
+SHIPPED: dict[str, Any] = {
+    "data": STYLED,
+    "network": "transformer",
+    "arguments": {
+        "d_model": 128,
+        "n_heads": 4,
+        "n_layers": 3,
+        "max_seq_len": 2048,
+        "max_distance": 384,
+        "absolute": False,
+        "dropout": 0.1,
+    },
+    "length": 512,
+    "packed": True,
+    "transpose": 3,
+    "heads": 0.1,
+    "epochs": 5,
+    "batch_size": 4,
+    "lr": 0.002,
+}
 # What each alphabet has: symbols of music, the token that fills, tokens that belong together.
 _CHORALES = {"vocab_size": choralegrid.N_SYMBOLS, "n_special": 3, "n_styles": 0}
 _EVENTS = {"vocab_size": events.N_EVENTS, "n_special": 6, "n_styles": len(STYLES)}
@@ -178,7 +199,7 @@ def transposed(example: Example, semitones: int, *, data: str) -> Example:
 def untrained(settings: Mapping[str, Any], *, seed: int) -> nn.Module:
     """Return a new network."""
     seed_everything(seed)
-    return NETWORKS[settings["network"]](**_arguments(settings))
+    return NETWORKS[settings["network"]](**arguments(settings))
 
 
 @remembered
@@ -201,7 +222,7 @@ def trained(settings: Mapping[str, Any], *, seed: int, fast: bool) -> tuple[nn.M
     if not file.exists():
         model, seconds = _train(settings, seed=seed, fast=fast, folder=file.with_suffix(""))
         about = json.dumps({"seconds": seconds, "settings": settings, "seed": seed})
-        weights.save(model, file, arguments=_arguments(settings), about=about)
+        weights.save(model, file, arguments=arguments(settings), about=about)
     found = weights.read(file)
     return found.model, json.loads(found.about)["seconds"]
 
@@ -256,7 +277,8 @@ def _moving(semitones: int, data: str) -> Any:
     return move
 
 
-def _arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
+def arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the constructor of the settings' network takes."""
     alphabet = _EVENTS if settings["data"] == STYLED else _CHORALES
     return {**alphabet, **settings["arguments"]}
 
