@@ -2,6 +2,7 @@
 
 What a network is, and how it learns, is a mapping of settings:
 
+============== =============================================================================
 ``data``       ``"standard"`` or ``"families"``: chorales, see `mircourse.choralegrid.jsb`;
                ``"styles"``: see `mircourse.styles.styled`
 ``styles``     of these ten, which; all unless given
@@ -11,7 +12,8 @@ What a network is, and how it learns, is a mapping of settings:
 ``transpose``  pieces are moved by up to so many semitones, each time anew
 ``packed``     whether rows hold several pieces
 ``heads``      what the three heads count in the loss
-``epochs``, ``batch_size``, ``lr``, ``weight_decay``
+``epochs``     and ``batch_size``, ``lr``, ``weight_decay``
+============== =============================================================================
 """
 
 from __future__ import annotations
