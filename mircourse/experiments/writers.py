@@ -60,7 +60,7 @@ SHIPPED: dict[str, Any] = {
     "heads": 0.1,
     "epochs": 5,
     "batch_size": 4,
-    "lr": 0.002,
+    "lr": 0.003,
 }
 # What each alphabet has: symbols of music, the token that fills, tokens that belong together.
 _CHORALES = {"vocab_size": choralegrid.N_SYMBOLS, "n_special": 3, "n_styles": 0}
@@ -253,6 +253,8 @@ def _train(
             packed=packed,
             lr=settings["lr"],
             weight_decay=settings.get("weight_decay", 0.01),
+            # Of some thousand steps; the first are needed for learning.
+            warmup=settings.get("warmup", 0.01),
         ),
         rows,
         epochs=settings["epochs"],
