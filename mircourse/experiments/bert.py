@@ -76,7 +76,7 @@ TUNING: dict[str, dict[str, Any]] = {
     "from scratch": {"lr": 1e-3, "body": 1.0, "epochs": {"1 %": 60, "10 %": 30, "100 %": 12}},
 }
 WINDOWS = 12  # most windows of one movement, spread over it
-FAST = 24
+FAST = 4  # pieces of each class in a trial
 
 
 # ---------------------------------------------------------------------------------- pretraining
@@ -90,10 +90,10 @@ def new(*, seed: int) -> MusicBERT:
 
 @functools.cache
 def continuations(corpus: str, split: str, fast: bool = False) -> Continuations:
-    """Return the phrases of a split of a corpus that have a next one; 60 pieces if `fast`."""
+    """Return the phrases of a split of a corpus that have a next one; of 30 pieces if `fast`."""
     found = CORPORA[corpus]
     pieces = [p for name in found["collections"] for p in scores.load(name, split=split)]
-    return Continuations(pieces[:60] if fast else pieces, bars=found["bars"])
+    return Continuations(pieces[:30] if fast else pieces, bars=found["bars"])
 
 
 def pretrained(corpus: str, *, seed: int, fast: bool, units: Units = "notes") -> MusicBERT:
@@ -195,34 +195,36 @@ def _made(pieces: Sequence[Piece], labels: Sequence[int], *, bars: int, apart: b
 
 
 @functools.cache
-def items(corpus: str, splits: tuple[str, ...]) -> Items:
-    """Return what is classified in some splits of a corpus, with its labels."""
-    bars = CORPORA[corpus]["bars"]
+def items(corpus: str, splits: tuple[str, ...], fast: bool = False) -> Items:
+    """Return what is classified in some splits of a corpus; `FAST` pieces of each label if so."""
     if corpus == "tunes":
         pieces = [piece for split in splits for piece in dances.tunes(split)]
-        return _made(pieces, dances.labels(pieces).tolist(), bars=bars, apart=False)
-    pieces = [
-        piece
-        for split in splits
-        for name in CORPORA[corpus]["collections"]
-        for piece in scores.load(name, split=split)
-        if piece.composer in COMPOSERS
-    ]
-    return _made(pieces, [COMPOSERS.index(p.composer) for p in pieces], bars=bars, apart=True)
+        labels = dances.labels(pieces)
+    else:
+        pieces = [
+            piece
+            for split in splits
+            for name in CORPORA[corpus]["collections"]
+            for piece in scores.load(name, split=split)
+            if piece.composer in COMPOSERS
+        ]
+        labels = np.array([COMPOSERS.index(piece.composer) for piece in pieces])
+    if fast:
+        # The shortest, for some movements take seconds to cut.
+        order = np.argsort([len(piece.notes) for piece in pieces], kind="stable")
+        some = [i for k in np.unique(labels) for i in order[labels[order] == k][:FAST]]
+        pieces, labels = [pieces[i] for i in some], labels[some]
+    apart = corpus == "movements"
+    return _made(pieces, labels.tolist(), bars=CORPORA[corpus]["bars"], apart=apart)
 
 
 def divided(
     corpus: str, share: str, *, seed: int, held_out: str, fast: bool
 ) -> tuple[Items, Items]:
     """Return what is learned from, a share of the labels, and what is scored."""
-    learn = items(corpus, ("train",) if held_out == "valid" else ("train", "valid"))
-    score = items(corpus, (held_out,))
+    learn = items(corpus, ("train",) if held_out == "valid" else ("train", "valid"), fast)
     chosen = few(learn.labels, share=SHARES[share], groups=learn.groups, seed=seed)
-    if fast:
-        # Every so many, so that each class is among them.
-        chosen = few(learn.labels, share=0.02, groups=learn.groups, seed=seed)
-        score = score.take(range(0, len(score), max(1, len(score) // FAST)))
-    return learn.take(chosen), score
+    return learn.take(chosen), items(corpus, (held_out,), fast)
 
 
 def n_classes(corpus: str) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.typing import NDArray
 
-from mircourse.events import N_EVENTS, NOTE_OFF, STEPS_PER_SECOND, decode
+from mircourse.events import N_EVENTS, NOTE_OFF, TIME_SHIFT, VELOCITY
 from mircourse.ngrams import BEFORE, NGram, windows
 from mircourse.phrases import Pair, Phrase
 
@@ -34,13 +34,14 @@ class Line(NamedTuple):
 
 def line(tokens: npt.ArrayLike) -> Line:
     """Return the onsets of a phrase without special tokens."""
-    notes = decode(tokens)
-    steps = np.round(notes["onset_sec"] * STEPS_PER_SECOND).astype(np.int64)
-    onset, first = np.unique(steps, return_index=True)
-    pitch = notes["pitch"].astype(np.int64)
+    given = np.asarray(tokens, np.int64)
+    waits = np.where((given >= TIME_SHIFT) & (given < VELOCITY), given - TIME_SHIFT + 1, 0)
+    begins = given < NOTE_OFF
+    pitch = given[begins]
+    onset, first = np.unique(np.cumsum(waits)[begins], return_index=True)
     together = np.split(pitch, first[1:]) if len(onset) else []
-    chord = [tuple((one - one.min()).tolist()) for one in together]
-    return Line(onset, np.array([one.max() for one in together], np.int64), chord)
+    top = np.maximum.reduceat(pitch, first) if len(onset) else pitch
+    return Line(onset, top, [tuple((one - one.min()).tolist()) for one in together])
 
 
 def symbols(one: Line) -> dict[str, list[Any]]:
@@ -215,12 +216,14 @@ def _views(one: Line) -> dict[str, Counter]:
 
 
 def _shared(ours: dict[str, Counter], theirs: dict[str, Counter]) -> list[float]:
-    found = []
+    found: list[float] = []
     for view, b in theirs.items():
-        both = ours[view] & b
-        for n in range(1, LONGEST + 1):
-            size = sum(k for run, k in b.items() if len(run) == n)
-            found.append(sum(k for run, k in both.items() if len(run) == n) / max(1, size))
+        a = ours[view]
+        size, both = np.zeros(LONGEST + 1), np.zeros(LONGEST + 1)
+        for run, n in b.items():
+            size[len(run)] += n
+            both[len(run)] += min(n, a.get(run, 0))
+        found += (both / np.maximum(1, size))[1:].tolist()
     return found
 
 
