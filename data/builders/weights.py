@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mircourse import recordings, weights
 from mircourse.experiments import (
+    bert,
     chroma,
     cnn,
     dances,
@@ -94,5 +95,15 @@ def build(out: Path, source: Path | None = None) -> None:
         about=(
             "Music in ten styles, train split, as events; rows of 512, moved by up to three "
             "semitones, seed 0; half precision"
+        ),
+    )
+    reader = bert.pretrained("tunes", seed=SEED, fast=False)
+    weights.save(
+        reader.half(),  # half the size; nothing that a lesson prints changes
+        out / "weights" / "musicbert-tunes.safetensors",
+        arguments=bert.NETWORK,
+        about=(
+            "Pretraining of tf-bert-tunes, seed 0: four-bar phrases of Ryan, O'Neill and Aird, "
+            "train split, whole notes hidden; half precision"
         ),
     )

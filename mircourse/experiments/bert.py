@@ -68,7 +68,7 @@ NETWORK: dict[str, Any] = {
     "relative": False,
     "dropout": 0.1,
 }
-PRETRAINING = {"epochs": 6, "lr": 2e-3, "batch_size": 32, "rate": 0.15}
+PRETRAINING = {"epochs": 3, "lr": 2e-3, "batch_size": 32, "rate": 0.15}
 SHARES = {"1 %": 0.01, "10 %": 0.1, "100 %": 1.0}
 # Epochs by share of the labels: few labels are read more often.
 TUNING: dict[str, dict[str, Any]] = {

@@ -55,7 +55,7 @@ def follows(
         parameters = int(model.model[-1].coef_.size + 1)
     else:
         bert = pretrained(corpus, seed=seed, fast=fast)
-        said = _head(bert, pairs)
+        said = answers(bert, pairs)
         parameters = sum(p.numel() for p in bert.parameters())
     truth = np.array([int(pair.follows) for pair in pairs])
     return {
@@ -67,7 +67,8 @@ def follows(
 
 
 @torch.no_grad()
-def _head(bert: MusicBERT, pairs: Sequence[Pair]) -> NDArray[np.int64]:
+def answers(bert: MusicBERT, pairs: Sequence[Pair]) -> NDArray[np.int64]:
+    """Return 1 for each pair of which the network says that the second phrase follows, else 0."""
     found = []
     for first in range(0, len(pairs), 64):
         some = pairs[first : first + 64]
