@@ -1,0 +1,192 @@
+"""What models write in ten styles, for `mircourse.experiments.judged` to judge.
+
+Each item is an excerpt of a held-out piece, `BEATS` long, from its beginning or, where a style has
+few pieces, from later. A model is asked for as much music in that style, from nothing. A model is
+named by settings: ``{"model": "Transformer", "grammar": True, "top_p": 1.0, "styled": True}``.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import joblib
+import numpy as np
+from numpy.typing import NDArray
+
+from mircourse import styles
+from mircourse.events import BOS, N_EVENTS, N_TOKENS, TIME_SHIFT, VELOCITY
+from mircourse.experiments import writers
+from mircourse.experiments.runner import cache_dir
+from mircourse.grammar import Grammar
+from mircourse.musictransformer import NO_STYLE, MusicTransformer
+from mircourse.ngrams import NGram, windows
+from mircourse.sampling import draw, nucleus
+from mircourse.styles import STYLES
+
+BEATS = 32
+EACH = 8  # items a style
+MOST_TOKENS = 900
+FEWEST_NOTES = 12
+ORDER = 9  # of the n-gram: the style and seven events, chosen on the valid split
+REAL = "real pieces"
+
+
+class Item(NamedTuple):
+    """An excerpt of a real piece.
+
+    Attributes
+    ----------
+    style : int
+        Its place in `mircourse.styles.STYLES`.
+    family : str
+        Of the piece.
+    tokens : ndarray of int64, (n,)
+        From ``BOS`` to ``EOS``.
+    """
+
+    style: int
+    family: str
+    tokens: NDArray[np.int64]
+
+
+def excerpts(style: str, *, split: str, most: int) -> list[Item]:
+    """Return excerpts of a style, the beginnings of all pieces before what comes later in any."""
+    found: list[Item] = []
+    pieces = styles.pieces(style, split=split)
+    longest = max(piece.duration_beat for piece in pieces)
+    for start in range(0, int(longest), BEATS):
+        for piece in pieces:
+            if len(found) == most:
+                return found
+            part = piece.excerpt(start, start + BEATS)
+            if len(part.notes) >= FEWEST_NOTES:
+                found.append(Item(styles.number(style), piece.family, styles.tokens(part)))
+    return found
+
+
+@functools.cache
+def items(fast: bool) -> tuple[Item, ...]:
+    """Return what is scored: `EACH` excerpts of each style, of the test split."""
+    each = 1 if fast else EACH
+    return tuple(item for style in STYLES for item in excerpts(style, split="test", most=each))
+
+
+# -------------------------------------------------------------------------------------- models
+
+
+class TokenNGram:
+    """Counts which event follows the style and the events before; writes music by drawing.
+
+    Parameters
+    ----------
+    order : int
+        One more than the symbols of a context, of which the nearest is the style.
+    """
+
+    def __init__(self, *, order: int = ORDER) -> None:
+        self.gram = NGram(N_TOKENS, order=order)
+
+    def fit(self, pieces: Sequence[tuple[int, NDArray[np.int64]]]) -> TokenNGram:
+        """Count in pieces, each a style and its tokens from ``BOS`` on."""
+        contexts, targets = windows([tokens for _, tokens in pieces], order=self.gram.order - 1)
+        style = np.repeat([s for s, _ in pieces], [len(tokens) for _, tokens in pieces])
+        begins = targets == BOS
+        self.gram.fit(np.column_stack([style, contexts])[~begins], targets[~begins])
+        return self
+
+    def nats(self, pieces: Sequence[tuple[int, NDArray[np.int64]]]) -> float:
+        """Return the mean cost of a token but the first."""
+        contexts, targets = windows([tokens for _, tokens in pieces], order=self.gram.order - 1)
+        style = np.repeat([s for s, _ in pieces], [len(tokens) for _, tokens in pieces])
+        scored = targets != BOS
+        both = np.column_stack([style, contexts])[scored]
+        return -float(self.gram.log2_probability(both, targets[scored]).mean() * np.log(2))
+
+    def write(
+        self, asked: Sequence[int], *, grammar: bool, top_p: float, seed: int
+    ) -> list[NDArray[np.int64]]:
+        """Write a piece in each of the styles asked for."""
+        rngs = [np.random.default_rng([seed, i]) for i in range(len(asked))]
+        rules = Grammar(len(asked))
+        tokens = np.full((len(asked), 1), BOS)
+        rules.append(tokens[:, 0])
+        short = np.full((len(asked), self.gram.order - 2), -1)  # before the beginning
+        for _ in range(MOST_TOKENS):
+            lately = np.concatenate([short, tokens], axis=1)[:, : -self.gram.order + 1 : -1]
+            p = self.gram.probabilities(np.column_stack([asked, lately]))  # (B, N_TOKENS)
+            p[:, N_EVENTS:] = 0
+            if grammar:
+                p[~rules.allowed()] = 0
+            drawn = draw(nucleus(p, top_p=top_p), rngs)
+            rules.append(drawn)
+            tokens = np.column_stack([tokens, drawn])
+            if (_steps(tokens) >= BEATS * styles.STEPS).all():
+                break
+        return [_enough(row) for row in tokens]
+
+
+def _steps(tokens: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how many steps tokens (..., n) take."""
+    shift = (tokens >= TIME_SHIFT) & (tokens < VELOCITY)
+    return np.where(shift, tokens - TIME_SHIFT + 1, 0).sum(axis=-1)
+
+
+def _enough(tokens: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Cut tokens after so many beats."""
+    shift = (tokens >= TIME_SHIFT) & (tokens < VELOCITY)
+    time = np.cumsum(np.where(shift, tokens - TIME_SHIFT + 1, 0))
+    return tokens[: np.searchsorted(time, BEATS * styles.STEPS) + 1]
+
+
+@functools.cache
+def ngram(fast: bool) -> TokenNGram:
+    """Return the n-gram, counted on the train split."""
+    learn = [(one.style, one.tokens) for one in styles.styled("train")]
+    return TokenNGram().fit(learn[:: 40 if fast else 1])
+
+
+def written(settings: Mapping[str, Any], *, seed: int, fast: bool) -> list[NDArray[np.int64]]:
+    """Return what a model wrote for each of `items`; kept in the cache folder.
+
+    Parameters
+    ----------
+    settings : mapping
+        ``model`` ("real pieces", "n-gram" or "Transformer"), ``grammar``, ``top_p`` (1 unless
+        given) and ``styled`` (whether the model is told the style; True unless given).
+    seed : int
+        Of the training and of what is drawn.
+    fast : bool
+        A network that has learnt next to nothing, one item a style.
+    """
+    if settings["model"] == REAL:
+        return [item.tokens for item in items(fast)]
+    memory = joblib.Memory(cache_dir() / "generated", verbose=0)
+    recipe = writers.SHIPPED if settings["model"] == "Transformer" else {"order": ORDER}
+    known = {"recipe": recipe, "version": writers.VERSION, "beats": BEATS, "each": EACH}
+    return memory.cache(_write)(dict(settings), known, seed=seed, fast=fast)
+
+
+def _write(
+    settings: dict[str, Any], known: dict[str, Any], *, seed: int, fast: bool
+) -> list[NDArray[np.int64]]:
+    asked = [item.style for item in items(fast)]
+    grammar, top_p = settings["grammar"], settings.get("top_p", 1.0)
+    if settings["model"] == "n-gram":
+        return ngram(fast).write(asked, grammar=grammar, top_p=top_p, seed=seed)
+    from mircourse.generating import generate_batch
+
+    model, _ = writers.trained(known["recipe"], seed=seed, fast=fast)
+    assert isinstance(model, MusicTransformer)
+    made = generate_batch(
+        model,
+        [[]] * len(asked),
+        styles=asked if settings.get("styled", True) else [NO_STYLE] * len(asked),
+        max_tokens=MOST_TOKENS,
+        top_p=top_p,
+        grammar=grammar,
+        seed=seed,
+        until=lambda tokens: int(_steps(tokens)) >= BEATS * styles.STEPS,
+    )
+    return [_enough(tokens) for tokens in made]
