@@ -252,7 +252,7 @@ class MultiHeadAttention(nn.Module):
     causal : bool
         Each position sees only itself and those before.
     relative : bool
-        Distances count: each head has a vector for each (Huang et al., 2018).
+        Distances count: each head has a vector for each (Huang et al., 2019).
     max_len : int
         Longest sequence; needed if `relative`.
     max_distance : int, optional

@@ -2,7 +2,7 @@
 
 Tokens become vectors, each layer lets the vectors look at each other (`mircourse.attention`) and
 then changes each by itself, and linear layers read off what comes next. Causal, it is the Music
-Transformer of Huang et al. (2018) and generates; in both directions it is the body of
+Transformer of Huang et al. (2019) and generates; in both directions it is the body of
 `mircourse.musicbert.MusicBERT`.
 
 Lesson: book/transformer/musictransformer
@@ -28,7 +28,7 @@ OUTPUTS = ("logits", "pitches", "durations", "dynamics")
 
 
 class MusicTransformer(nn.Module):
-    r"""Transformer over music tokens with relative attention (Huang et al., 2018).
+    r"""Transformer over music tokens with relative attention (Huang et al., 2019).
 
     Lesson: book/transformer/musictransformer
 
