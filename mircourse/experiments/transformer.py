@@ -86,7 +86,7 @@ PUBLISHED = [
         "published",
         tasks=(chorales.ALL,),
         published={chorales.ALL: 0.436},
-        note="Huang et al. (2019): convolutions; their valid part, not our test part",
+        note="Huang et al., Counterpoint by Convolution: their valid part, not our test part",
     ),
     Row(
         "TonicNet",
