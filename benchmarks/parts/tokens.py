@@ -33,7 +33,7 @@ def rows(*, fast: bool) -> list[Timing]:
     )
     if same < notes:
         raise SystemExit(f"of {notes} notes only {same} came back the same from both")
-    repeats = 1 if fast else 15
+    repeats = 1 if fast else 9
     task = f"{len(music)} pieces, {notes:,} notes"
     version = importlib.metadata.version("miditok")
     kinds = [

@@ -148,6 +148,8 @@ def longest_shared(own: NDArray[np.uint64]) -> int:
 
 def _known_run(own: NDArray[np.uint64], n: int) -> bool:
     runs, known = _runs(own, n), _known_runs(n)
+    if not len(known):
+        return False
     at = np.minimum(np.searchsorted(known, runs), len(known) - 1)
     return bool((known[at] == runs).any())
 
