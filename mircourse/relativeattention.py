@@ -164,7 +164,8 @@ class _RelativeAttention(torch.autograd.Function):
         if causal:
             later = _later(rows, q.device)
         for at in groups:
-            qs, keys, values = (t[at].flatten(0, 1) for t in (q, k, v))  # (N, T, d)
+            # Copied where heads lie side by side: products of rows far apart are slow.
+            qs, keys, values = (t[at].flatten(0, 1).contiguous() for t in (q, k, v))  # (N, T, d)
             seen = None if mask is None else mask[at].flatten(0, 1)
             vectors = e[at[0]]  # (h, n, d)
             for block in blocks:
@@ -197,7 +198,9 @@ class _RelativeAttention(torch.autograd.Function):
         if ctx.causal:
             later = _later(rows, q.device)
         for at in groups:
-            qs, gs, keys, values = (t[at].flatten(0, 1) for t in (q, grad, k, v))  # (N, T, d)
+            qs, gs, keys, values = (
+                t[at].flatten(0, 1).contiguous() for t in (q, grad, k, v)
+            )  # (N, T, d)
             sums, means = (t[at].flatten(0, 1).unsqueeze(-1) for t in (lse, shared))  # (N, Tq, 1)
             seen = None if mask is None else mask[at].flatten(0, 1)
             vectors, of_vectors = e[at[0]], de[at[0]]

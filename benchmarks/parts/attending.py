@@ -24,7 +24,7 @@ from mircourse.relativeattention import relative_attention
 from parts.beside import peak_megabytes, seconds
 
 D_MODEL, N_HEADS = 512, 8  # those of the default MusicTransformer
-ROUNDS = {256: 15, 512: 9, 1024: 5, 2048: 9, 4096: 3}  # by tokens
+ROUNDS = {256: 9, 512: 7, 1024: 3, 2048: 9, 4096: 3}  # by tokens
 # 8 heads x 2048 x 2048 pairs x 64 numbers are 8.6 GB, and their gradient as much again.
 NAIVE_UP_TO = 1024
 FORMS = ("plain", "skewed", "naive")
