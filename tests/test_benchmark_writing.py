@@ -38,3 +38,9 @@ def test_without_the_peer_it_says_what_to_install_and_with_it_writes_a_result(na
     assert {row["name"] for row in found.rows} == ROWS[name]
     for row in found.rows:
         assert 0 < row["interval"][0] <= row["mean"] <= row["interval"][1]
+
+
+def test_the_committed_result_of_events_is_of_this_benchmark():
+    found = results.load("bench-events")
+    assert found.content["command"] == "python benchmarks/events.py"
+    assert {row["name"] for row in found.rows} == ROWS["events"]

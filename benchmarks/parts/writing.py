@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from mircourse.events import BOS, N_TOKENS
+from mircourse.events import BOS, N_TOKENS, PAD
 from mircourse.experiments.benchmark import Timing
 from mircourse.generating import generate_batch
 from mircourse.musictransformer import MusicTransformer
@@ -141,7 +141,7 @@ def hugging_face(width: int, heads: int, layers: int) -> Any:
 
 def their_writer(gpt2: Any, n: int, batch: int) -> Callable[[], Any]:
     prompt = torch.full((batch, 1), BOS)
-    arguments = {"do_sample": True, "top_k": 0, "max_new_tokens": n, "pad_token_id": BOS}
+    arguments = {"do_sample": True, "top_k": 0, "max_new_tokens": n, "pad_token_id": PAD}
 
     def write() -> None:
         made = gpt2.generate(prompt, attention_mask=torch.ones_like(prompt), **arguments)
