@@ -24,8 +24,8 @@ from mircourse import events
 from mircourse.events import CLS, NOTE_OFF, SEP, TIME_SHIFT, VELOCITY
 from mircourse.performed import perform
 from mircourse.scores import Piece
+from mircourse.styles import TEMPO
 
-TEMPO = 125.0  # a quarter note is 48 steps of 10 ms: sixteenths and triplets fall on the grid
 MAX_TOKENS = 98  # of a phrase, so that a pair with its marks has at most 199
 _LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 
