@@ -184,8 +184,7 @@ def test_no_worse_than_real_is_judged_at_the_far_end_of_the_interval():
 
 
 @pytest.mark.parametrize("model", ["n-gram", "Transformer"])
-def test_each_item_is_written_and_judged(model, monkeypatch):
-    monkeypatch.setattr(generated, "MOST_TOKENS", 60)
+def test_each_item_is_written_and_judged(model):
     row = Row("a", "ours", {"model": model, "grammar": True})
     made = written(row.settings, seed=0, fast=True)
     assert len(made) == len(items(True))

@@ -27,7 +27,7 @@ from mircourse.styles import STYLES
 
 BEATS = 32
 EACH = 8  # items a style
-MOST_TOKENS = 900
+MOST_TOKENS, FAST_TOKENS = 900, 80
 FEWEST_NOTES = 12
 ORDER = 13  # of the n-gram: the style and eleven events; longer ones gain little on the valid split
 REAL = "real pieces"
@@ -105,15 +105,21 @@ class TokenNGram:
         return -float(self.gram.log2_probability(both, targets[scored]).mean() * np.log(2))
 
     def write(
-        self, asked: Sequence[int], *, grammar: bool, top_p: float, seed: int
+        self,
+        asked: Sequence[int],
+        *,
+        grammar: bool,
+        top_p: float,
+        seed: int,
+        most: int = MOST_TOKENS,
     ) -> list[NDArray[np.int64]]:
-        """Write a piece in each of the styles asked for."""
+        """Write a piece of at most so many tokens in each of the styles asked for."""
         rngs = [np.random.default_rng([seed, i]) for i in range(len(asked))]
         rules = Grammar(len(asked))
         tokens = np.full((len(asked), 1), BOS)
         rules.append(tokens[:, 0])
         short = np.full((len(asked), self.gram.order - 2), -1)  # before the beginning
-        for _ in range(MOST_TOKENS):
+        for _ in range(most):
             lately = np.concatenate([short, tokens], axis=1)[:, : -self.gram.order + 1 : -1]
             p = self.gram.probabilities(np.column_stack([asked, lately]))  # (B, N_TOKENS)
             p[:, N_EVENTS:] = 0
@@ -173,8 +179,9 @@ def _write(
 ) -> list[NDArray[np.int64]]:
     asked = [item.style for item in items(fast)]
     grammar, top_p = settings["grammar"], settings.get("top_p", 1.0)
+    most = FAST_TOKENS if fast else MOST_TOKENS
     if settings["model"] == "n-gram":
-        return ngram(fast).write(asked, grammar=grammar, top_p=top_p, seed=seed)
+        return ngram(fast).write(asked, grammar=grammar, top_p=top_p, seed=seed, most=most)
     from mircourse.generating import generate_batch
 
     model, _ = writers.trained(known["recipe"], seed=seed, fast=fast)
@@ -183,7 +190,7 @@ def _write(
         model,
         [[]] * len(asked),
         styles=asked if settings.get("styled", True) else [NO_STYLE] * len(asked),
-        max_tokens=MOST_TOKENS,
+        max_tokens=most,
         top_p=top_p,
         grammar=grammar,
         seed=seed,
