@@ -18,8 +18,17 @@ from mircourse.events import (
     SEP,
     TIME_SHIFT,
 )
+from mircourse.musicbert import MusicBERT
 from mircourse.phrases import Continuations, join
-from mircourse.pretraining import FIXED, Masking, batch, fixed, loader, units_of
+from mircourse.pretraining import (
+    FIXED,
+    Masking,
+    PretrainingTask,
+    batch,
+    fixed,
+    loader,
+    units_of,
+)
 
 
 @pytest.fixture(scope="module")
@@ -226,3 +235,51 @@ def test_wrong_arguments_are_refused(source):
         loader(source, Masking(), batch_size=0)
     with pytest.raises(ValueError, match="a token is 0 to 393"):
         units_of([events.N_TOKENS])
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return MusicBERT(16, 2, 1, max_seq_len=200, dropout=0.0).eval()
+
+
+def test_the_loss_is_eq_tf_mlm_and_the_question(source, model):
+    """eq:tf-mlm, position by position, from the logits of all of them."""
+    x, y = batch(source.pairs(seed=0)[:4], Masking(), generator=torch.Generator().manual_seed(0))
+    task = PretrainingTask(model, next_weight=0.5)
+    with torch.no_grad():
+        total, n = task.terms(task(x), y)
+        out = model(x[:, 0])
+    said = out["mlm_logits"].log_softmax(dim=-1)
+    costs = [-said[b, t, y[b, 1 + t]].item() for b, t in (y[:, 1:] != -100).nonzero().tolist()]
+    answers = out["nsp_logits"].log_softmax(dim=-1)[torch.arange(4), y[:, 0]]
+    assert n == len(costs)
+    expected = np.mean(costs) - 0.5 * answers.mean().item()
+    assert (total / n).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_what_was_not_chosen_costs_nothing(source, model):
+    x, y = batch(source.pairs(seed=0)[:4], Masking())
+    everything = model(x[:, 0])["mlm_logits"].detach().requires_grad_()
+    chosen = x[:, 1].bool()
+    out = {"mlm_logits": everything[chosen], "nsp_logits": torch.zeros(4, 2)}
+    total, _ = PretrainingTask(model).terms(out, y)
+    (gradient,) = torch.autograd.grad(total, everything)
+    assert not gradient[~chosen].any()
+    assert gradient[chosen].any(dim=-1).all()
+    spoilt = torch.where(chosen[..., None], everything, 1e6).detach()
+    again, _ = PretrainingTask(model).terms(out | {"mlm_logits": spoilt[chosen]}, y)
+    assert again == total
+
+
+def test_scores_are_shares_by_hand(model):
+    y = torch.tensor([[1, 60, -100, 256], [0, -100, 61, -100]])
+    logits = torch.zeros(3, N_EVENTS)
+    logits[0, 60] = logits[1, 257] = logits[2, 61] = 1.0  # right, wrong, right
+    out = {"mlm_logits": logits, "nsp_logits": torch.tensor([[0.0, 1.0], [0.0, 1.0]])}
+    task = PretrainingTask(model)
+    found = task.summary(task.counts(out, y))
+    expected = {"masked_accuracy": 2 / 3, "note_accuracy": 1.0, "next_accuracy": 0.5}
+    assert found == pytest.approx(expected)
+    with pytest.raises(ValueError, match="next_weight must be 0 or more"):
+        PretrainingTask(model, next_weight=-1)
