@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -125,6 +126,7 @@ def velocities(settings: Mapping[str, Any], *, task: str, seed: int, fast: bool)
     return {"scores": scores, "groups": groups, **facts}
 
 
+@functools.cache
 def _mean_velocity() -> float:
     music = pianos.training(5, varied=("velocity",))
     return float(np.mean(np.concatenate([p.notes["velocity"] for p in music])))
