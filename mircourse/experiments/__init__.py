@@ -20,7 +20,7 @@ from mircourse.experiments.definition import (
 
 __all__ = ["CHAPTERS", "Experiment", "Metric", "Row", "Verdict", "every", "experiment", "get"]
 
-CHAPTERS = ["cnn", "rnn"]
+CHAPTERS = ["cnn", "rnn", "rnn_transcription"]
 
 
 def every() -> list[Experiment]:
