@@ -14,6 +14,7 @@ from mircourse.experiments import bert, chorales, heads, pretexts, probes, write
 from mircourse.experiments.comparison import Comparison
 from mircourse.experiments.definition import Metric, Row, Verdict, both, experiment
 from mircourse.metrics import macro_f1
+from mircourse.pretraining import Units
 from mircourse.transformertraining import HEADS
 
 FAMILIES = "melody family"
@@ -280,7 +281,7 @@ def next_phrases(row: Row, task: str, seed: int, fast: bool) -> dict[str, Any]:
     return pretexts.follows(row.settings["method"], seed=seed, fast=fast)
 
 
-HIDDEN = {"whole notes hidden": "notes", "single events hidden": "tokens"}
+HIDDEN: dict[str, Units] = {"whole notes hidden": "notes", "single events hidden": "tokens"}
 WHOLE = "pretrained on whole notes"
 
 
