@@ -120,6 +120,10 @@ def test_polyphony_is_counted_at_each_onset(monkeypatch):
     np.testing.assert_allclose(f(1), [2 * 2 / (2 + 3)])
     np.testing.assert_allclose(f(3), [2 * 1 / (2 + 1)])
     assert f(2) == []
+    # A note that is let go 20 ms after the next one is struck does not make two.
+    reference["duration_sec"][0] = 0.52
+    assert f(3) == []
+    np.testing.assert_allclose(f(2), [2 * 1 / (2 + 1)])
 
 
 def test_colour_changes_level_and_envelope_of_every_window_alike():

@@ -28,6 +28,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "harpsichord": {"program": pianos.UNHEARD["harpsichord"]},
     "reed organ": {"program": pianos.UNHEARD["reed organ"]},
 }
+SETTLED = 0.03
 Measure = Callable[[NDArray, NDArray], float]
 
 
@@ -79,16 +80,20 @@ def score(
 def by_polyphony(
     settings: Mapping[str, Any], *, task: str, voices: int, seed: int, fast: bool
 ) -> dict[str, Any]:
-    """Score by onset the notes that begin while so many keys are down, their own among them."""
+    """Score by onset the notes that begin while so many keys are down, their own among them.
+
+    Keys are counted `SETTLED` seconds after the onset: in a performance the notes before are let
+    go a little after the next ones are struck.
+    """
     test = passages(task, fast=fast)
     found, facts = written(settings, task=task, seed=seed, fast=fast)
     scores, groups = [], []
     for passage, notes in zip(test, found, strict=True):
         reference = passage.notes
-        there = _down(reference, reference["onset_sec"])
+        there = np.maximum(_down(reference, reference["onset_sec"] + SETTLED), 1)
         pairs = match_notes(reference, notes)
         # An estimated note stands where its partner does; one without a partner, where it begins.
-        heard = np.maximum(_down(reference, notes["onset_sec"]), 1)
+        heard = np.maximum(_down(reference, notes["onset_sec"] + SETTLED), 1)
         right = 0
         for i, j in pairs:
             heard[j] = there[i]
