@@ -29,10 +29,13 @@ HEAVY = {
 }
 # These modules are about what they load.
 ABOUT_LIGHTNING = {
+    "mircourse.finetuning",
     "mircourse.keeper",
     "mircourse.melodytraining",
+    "mircourse.pretraining",
     "mircourse.tasks",
     "mircourse.training",
+    "mircourse.transformertraining",
 }
 
 
