@@ -163,7 +163,7 @@ def decode(tokens: npt.ArrayLike) -> np.ndarray:
     at, steps = _notes(tokens)
     sounds = steps > 0
     at, steps = at[sounds], steps[sounds]
-    onset = _time(tokens)[at]
+    onset = steps_after(tokens)[at]
     velocity = _VALUES_A_LEVEL * _levels(tokens)[at] + 2
     return performed_notes(
         onset / STEPS_PER_SECOND, steps / STEPS_PER_SECOND, tokens[at], velocity=velocity
@@ -291,7 +291,7 @@ def _steps(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
 def _notes(tokens: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return where each note begins, as an index, and how many steps it lasts; by pitch."""
     keys = np.flatnonzero(tokens < TIME_SHIFT)
-    pitch, piece, time = tokens[keys] % NOTE_OFF, _piece(tokens)[keys], _time(tokens)
+    pitch, piece, time = tokens[keys] % NOTE_OFF, _piece(tokens)[keys], steps_after(tokens)
     order = np.lexsort((piece, pitch))  # stable: in time within a pitch of a piece
     keys, pitch, piece = keys[order], pitch[order], piece[order]
     closing = np.append(time, 0)[np.searchsorted(_piece(tokens), piece, side="right") - 1]
@@ -301,14 +301,14 @@ def _notes(tokens: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int
     return keys[on], (closing - time[keys])[on]
 
 
+def steps_after(tokens: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how many steps of 10 ms have passed after each token, (..., n) like the tokens."""
+    shift = (tokens >= TIME_SHIFT) & (tokens < VELOCITY)
+    return np.where(shift, tokens - TIME_SHIFT + 1, 0).cumsum(axis=-1)
+
+
 def _piece(tokens: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.cumsum((tokens >= N_EVENTS) & (tokens != MASK))
-
-
-def _time(tokens: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return how many steps have passed after each token."""
-    shift = (tokens >= TIME_SHIFT) & (tokens < VELOCITY)
-    return np.cumsum(np.where(shift, tokens - TIME_SHIFT + 1, 0))
 
 
 def _levels(tokens: NDArray[np.int64]) -> NDArray[np.int64]:

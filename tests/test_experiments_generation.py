@@ -57,7 +57,7 @@ def test_the_n_gram_learns_and_writes_what_it_was_taught():
     assert set(events.decode(second)["pitch"]) == {72}
     assert not len(faults(first)) and not len(faults(second))
     for tokens in (first, second):
-        assert BEATS * STEPS <= generated._steps(tokens) < BEATS * STEPS + 100
+        assert BEATS * STEPS <= events.steps_after(tokens)[-1] < BEATS * STEPS + 100
     again = model.write([0, 5], grammar=True, top_p=0.9, seed=1)
     np.testing.assert_array_equal(first, again[0])
 

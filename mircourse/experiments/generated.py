@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mircourse import styles
-from mircourse.events import BOS, N_EVENTS, N_TOKENS, TIME_SHIFT, VELOCITY
+from mircourse.events import BOS, N_EVENTS, N_TOKENS, steps_after
 from mircourse.experiments import writers
 from mircourse.experiments.runner import cache_dir
 from mircourse.grammar import Grammar
@@ -128,22 +128,14 @@ class TokenNGram:
             drawn = draw(nucleus(p, top_p=top_p), rngs)
             rules.append(drawn)
             tokens = np.column_stack([tokens, drawn])
-            if (_steps(tokens) >= BEATS * styles.STEPS).all():
+            if (steps_after(tokens)[:, -1] >= BEATS * styles.STEPS).all():
                 break
         return [_enough(row) for row in tokens]
 
 
-def _steps(tokens: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return how many steps tokens (..., n) take."""
-    shift = (tokens >= TIME_SHIFT) & (tokens < VELOCITY)
-    return np.where(shift, tokens - TIME_SHIFT + 1, 0).sum(axis=-1)
-
-
 def _enough(tokens: NDArray[np.int64]) -> NDArray[np.int64]:
     """Cut tokens after so many beats."""
-    shift = (tokens >= TIME_SHIFT) & (tokens < VELOCITY)
-    time = np.cumsum(np.where(shift, tokens - TIME_SHIFT + 1, 0))
-    return tokens[: np.searchsorted(time, BEATS * styles.STEPS) + 1]
+    return tokens[: np.searchsorted(steps_after(tokens), BEATS * styles.STEPS) + 1]
 
 
 @functools.cache
@@ -194,6 +186,6 @@ def _write(
         top_p=top_p,
         grammar=grammar,
         seed=seed,
-        until=lambda tokens: int(_steps(tokens)) >= BEATS * styles.STEPS,
+        until=lambda tokens: bool(steps_after(tokens)[-1] >= BEATS * styles.STEPS),
     )
     return [_enough(tokens) for tokens in made]

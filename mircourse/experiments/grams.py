@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.typing import NDArray
 
-from mircourse.events import N_EVENTS, NOTE_OFF, TIME_SHIFT, VELOCITY
+from mircourse.events import N_EVENTS, NOTE_OFF, steps_after
 from mircourse.ngrams import BEFORE, NGram, windows
 from mircourse.phrases import Pair, Phrase
 
@@ -35,10 +35,9 @@ class Line(NamedTuple):
 def line(tokens: npt.ArrayLike) -> Line:
     """Return the onsets of a phrase without special tokens."""
     given = np.asarray(tokens, np.int64)
-    waits = np.where((given >= TIME_SHIFT) & (given < VELOCITY), given - TIME_SHIFT + 1, 0)
     begins = given < NOTE_OFF
     pitch = given[begins]
-    onset, first = np.unique(np.cumsum(waits)[begins], return_index=True)
+    onset, first = np.unique(steps_after(given)[begins], return_index=True)
     together = np.split(pitch, first[1:]) if len(onset) else []
     top = np.maximum.reduceat(pitch, first) if len(onset) else pitch
     return Line(onset, top, [tuple((one - one.min()).tolist()) for one in together])

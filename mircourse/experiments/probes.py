@@ -27,7 +27,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mircourse.events import CLS, MASK, NOTE_OFF, PAD, SEP, TIME_SHIFT, VELOCITY
+from mircourse.events import CLS, MASK, NOTE_OFF, PAD, SEP, steps_after
 from mircourse.experiments import bert, dances
 from mircourse.phrases import MAX_TOKENS, tokens_of, tonic_of, transposed
 from mircourse.pretraining import units_of
@@ -88,9 +88,7 @@ def asked(question: str, split: str, fast: bool = False) -> Asked:
         tokens = transposed(tokens_of(part)[:MAX_TOKENS], up)
         if not len(part.notes):
             continue
-        passed = np.cumsum(
-            np.where((tokens >= TIME_SHIFT) & (tokens < VELOCITY), tokens - TIME_SHIFT + 1, 0)
-        )
+        passed = steps_after(tokens)
         offset = late * STEPS_A_BAR / bar
         ons = np.flatnonzero(tokens < NOTE_OFF)
         some = np.sort(rng.permutation(ons)[:NOTES])
