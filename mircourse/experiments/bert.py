@@ -12,12 +12,10 @@ a share of the labels of both and is scored on the test split.
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import joblib
@@ -28,6 +26,7 @@ from torch import Tensor
 
 from mircourse import scores, training
 from mircourse.experiments import dances, grams
+from mircourse.experiments.remembered import Trained, kept
 from mircourse.experiments.runner import cache_dir
 from mircourse.finetuning import (
     FineTuningTask,
@@ -111,13 +110,10 @@ def pretrained(corpus: str, *, seed: int, fast: bool, units: Units = "notes") ->
     units : {"notes", "tokens"}
         What is hidden together, see `mircourse.pretraining`.
     """
-    model = new(seed=seed)
-    about = [VERSION, NETWORK, PRETRAINING, CORPORA[corpus], units, seed, fast]
-    name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
-    folder = cache_dir() / "bert" / f"{corpus}-{units}-{seed}-{name}"
-    file = folder / "weights.pt"
-    if not file.exists():
-        training.fit(
+
+    def train(folder: Path) -> Trained:
+        model = new(seed=seed)
+        result = training.fit(
             PretrainingTask(model, lr=PRETRAINING["lr"]),
             loader(
                 continuations(corpus, "train", fast),
@@ -129,11 +125,10 @@ def pretrained(corpus: str, *, seed: int, fast: bool, units: Units = "notes") ->
             gradient_clip=1.0,
             checkpoint_dir=folder,
         )
-        part = folder / f"weights.{os.getpid()}"
-        torch.save(model.state_dict(), part)
-        part.replace(file)
-    model.load_state_dict(torch.load(file, weights_only=True))
-    return model.eval()
+        return Trained(model, NETWORK, result.seconds)
+
+    recipe = [VERSION, NETWORK, PRETRAINING, CORPORA[corpus], units, seed, fast]
+    return kept("bert", recipe, train)[0]
 
 
 # --------------------------------------------------------------------------------------- labels

@@ -1,10 +1,15 @@
-"""Train once in a process what several rows and tasks score."""
+"""Train once what several rows and tasks score: in a process, or kept in the cache folder."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from typing import Any, Protocol, TypeVar
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from mircourse.experiments.runner import cache_dir
 
 Result = TypeVar("Result", covariant=True)
 
@@ -34,3 +39,36 @@ def remembered(train: Trainer[Result]) -> Trainer[Result]:
         return known[key]
 
     return recalled
+
+
+class Trained(NamedTuple):
+    """A network, what its constructor takes, and the seconds that its training took."""
+
+    model: Any
+    arguments: Mapping[str, Any]
+    seconds: float
+
+
+def kept(kind: str, recipe: Any, train: Callable[[Path], Trained]) -> tuple[Any, float]:
+    """Return the network of a recipe and its seconds; trained once, then read from the cache.
+
+    Parameters
+    ----------
+    kind : str
+        Folder in the cache.
+    recipe : JSON value
+        All that the network depends on.
+    train : callable
+        Is given a folder for checkpoints, so that a training that was stopped goes on.
+    """
+    from mircourse import weights
+
+    key = json.dumps(recipe, sort_keys=True)
+    name = hashlib.sha256(key.encode()).hexdigest()[:16]
+    file = cache_dir() / kind / f"{name}.safetensors"
+    if not file.exists():
+        made = train(file.with_suffix(""))
+        about = json.dumps({"seconds": made.seconds, "recipe": recipe})
+        weights.save(made.model, file, arguments=made.arguments, about=about)
+    found = weights.read(file)
+    return found.model, json.loads(found.about)["seconds"]

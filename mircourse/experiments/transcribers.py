@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mircourse import weights
 from mircourse.experiments import pianos
+from mircourse.experiments.remembered import Trained, kept
 from mircourse.experiments.runner import cache_dir
 from mircourse.notescores import note_scores
 from mircourse.pianoroll import notes_of, piano_roll
@@ -164,16 +164,12 @@ def trained(
         A few steps on a minute of music.
     """
     settings = dict(settings) | ({"minutes": 1, "steps": 2} if fast else {})
-    key = json.dumps([VERSION, settings, seed], sort_keys=True)
-    name = hashlib.sha256(key.encode()).hexdigest()[:16]
-    file = cache_dir() / "transcribers" / f"{name}.safetensors"
-    if not file.exists():
-        model, seconds = _train(settings, seed, file.with_suffix(""))
-        thresholds = _tuned(model, fast=fast)
-        arguments = settings["arguments"] | thresholds
-        weights.save(model, file, arguments=arguments, about=json.dumps({"seconds": seconds}))
-    found = weights.read(file)
-    return found.model, json.loads(found.about)["seconds"]  # type: ignore[return-value]
+
+    def train(folder: Path) -> Trained:
+        model, seconds = _train(settings, seed, folder)
+        return Trained(model, settings["arguments"] | _tuned(model, fast=fast), seconds)
+
+    return kept("transcribers", [VERSION, settings, seed], train)
 
 
 def _train(

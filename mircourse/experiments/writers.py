@@ -19,9 +19,8 @@ What a network is, and how it learns, is a mapping of settings:
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,9 +28,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mircourse import choralegrid, events, weights
-from mircourse.experiments.remembered import remembered
-from mircourse.experiments.runner import cache_dir
+from mircourse import choralegrid, events
+from mircourse.experiments.remembered import Trained, kept, remembered
 from mircourse.musictransformer import MusicTransformer
 from mircourse.sequences import NO_STYLE, Example, PackedRows
 from mircourse.styles import STYLES, styled
@@ -218,15 +216,12 @@ def trained(settings: Mapping[str, Any], *, seed: int, fast: bool) -> tuple[nn.M
         One epoch on a few pieces.
     """
     settings = dict(settings) | ({"epochs": 1} if fast else {})
-    key = json.dumps([VERSION, settings, seed, fast], sort_keys=True)
-    name = hashlib.sha256(key.encode()).hexdigest()[:16]
-    file = cache_dir() / "writers" / f"{name}.safetensors"
-    if not file.exists():
-        model, seconds = _train(settings, seed=seed, fast=fast, folder=file.with_suffix(""))
-        about = json.dumps({"seconds": seconds, "settings": settings, "seed": seed})
-        weights.save(model, file, arguments=arguments(settings), about=about)
-    found = weights.read(file)
-    return found.model, json.loads(found.about)["seconds"]
+
+    def train(folder: Path) -> Trained:
+        model, seconds = _train(settings, seed=seed, fast=fast, folder=folder)
+        return Trained(model, arguments(settings), seconds)
+
+    return kept("writers", [VERSION, settings, seed, fast], train)
 
 
 def _train(
