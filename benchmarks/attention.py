@@ -33,9 +33,10 @@ def main() -> None:
 
     from parts import attending
 
-    from mircourse.experiments import results
+    from mircourse.experiments import report, results
     from mircourse.experiments.runner import write_atomically
 
+    report.revision()
     command = f"python benchmarks/attention.py{' --fast' if arguments.fast else ''}"
     measured = attending.measure(fast=arguments.fast)
     made = [attending.times(measured, command)]

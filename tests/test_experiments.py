@@ -118,6 +118,25 @@ def test_a_run_writes_a_valid_result(folders):
     ]
 
 
+def test_a_result_names_the_code_that_ran_not_what_was_committed_meanwhile(folders, monkeypatch):
+    head = ["before"]
+
+    def git(folder, command, *rest):
+        return head[0] if command == "rev-parse" else ""
+
+    def commit_meanwhile(row, task, seed, fast):
+        head[0] = "after"
+        return unit(row, task, seed, fast)
+
+    monkeypatch.setattr(report, "_git", git)
+    report.revision.cache_clear()
+    try:
+        file = report.run(define(commit_meanwhile, name="test-meanwhile"))
+    finally:
+        report.revision.cache_clear()
+    assert json.loads(file.read_text())["revision"] == "before"
+
+
 def test_scores_and_intervals_are_the_bootstraps():
     result = results.read(report.run(TINY))
     row = result.row("tall", task="bb")

@@ -61,8 +61,9 @@ def main(doc: str, parts: Mapping[str, str], *, one_core: bool = False) -> None:
 
 
 def _measure(name: str, *, module: str, command: str, fast: bool, folder: Path | None) -> str:
-    from mircourse.experiments import benchmark, results
+    from mircourse.experiments import benchmark, report, results
 
+    report.revision()
     part = importlib.import_module(f"{__package__}.{module}")
     file = benchmark.write_benchmark(
         name, claim=part.CLAIM, rows=part.rows(fast=fast), command=command, folder=folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import importlib.metadata
 import platform
 import subprocess
@@ -63,6 +64,7 @@ def run(
     n_seeds = seeds if seeds is not None else (experiment.fast_seeds if fast else experiment.seeds)
     if n_seeds < 1:
         raise ValueError(f"seeds must be at least 1, got {n_seeds}")
+    revision()
     wanted = units(experiment, seeds=range(n_seeds), only=only)
     run_units(experiment, wanted, fast=fast, jobs=jobs, progress=progress)
     outcomes = collect(experiment, n_seeds=n_seeds, fast=fast)
@@ -130,7 +132,7 @@ def assemble(
 def provenance() -> dict[str, Any]:
     """Return the revision, the date and the versions that a result file states."""
     return {
-        "revision": _revision(),
+        "revision": revision(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in PACKAGES if _installed(name)},
@@ -151,12 +153,18 @@ def _command(experiment: Experiment, n_seeds: int, fast: bool) -> str:
     return f"mircourse experiment run {experiment.name} --seeds {n_seeds}{extra}"
 
 
-def _revision() -> str:
+@functools.cache
+def revision() -> str:
+    """Return the commit of the code, followed by ``+changes`` where it has been changed since.
+
+    What is found first holds for the whole process, so ask before anything is computed: a long run
+    goes on with the code that it has loaded, whatever is committed meanwhile. An installed package
+    has none, which is an empty string.
+    """
     here = Path(__file__).resolve().parent
     commit = _git(here, "rev-parse", "--short=12", "HEAD")
     if not commit:
         return ""
-    # Code that is not committed yet is said to be so.
     return commit + ("+changes" if _git(here.parent, "status", "--porcelain", "--", ".") else "")
 
 
@@ -166,7 +174,6 @@ def _git(folder: Path, *arguments: str) -> str:
             ["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True
         )
     except (OSError, subprocess.SubprocessError):
-        # No git, or not a repository: an installed package has no revision of its own.
         return ""
     return done.stdout.strip()
 
