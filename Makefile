@@ -82,6 +82,7 @@ data: $(STAMP) ## make the data that ships again from its sources
 normal: $(STAMP) ## bring the lessons into their normal form before a commit
 	@$(BIN)/python book/_tools/install_cell.py --write
 	@$(BIN)/python book/_tools/alt_text.py $(LESSONS)
+	@$(BIN)/python book/_tools/printed.py $(LESSONS)
 	@$(BIN)/nbstripout $(NORMAL) $(LESSONS)
 
 status: $(STAMP) ## measure each lesson's time and memory, into data/results/bench-lessons.json

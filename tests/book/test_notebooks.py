@@ -1,5 +1,6 @@
 """Every lesson is committed run, readable without running, and built in the same way."""
 
+import itertools
 import json
 import re
 import sys
@@ -77,6 +78,13 @@ def test_no_output_is_an_error_or_a_warning(notebook):
             assert output.output_type != "error", cell.source
             text = output.get("text", "") if output.output_type == "stream" else ""
             assert output.get("name") != "stderr", f"{cell.source}\nprinted {text}"
+
+
+def test_what_a_cell_printed_is_one_output(notebook):
+    """In two, the page shows a blank line between them; `make normal` joins them."""
+    for cell in code_cells(notebook):
+        streams = [output.get("name") for output in cell["outputs"]]
+        assert all(a is None or a != b for a, b in itertools.pairwise(streams)), cell["source"]
 
 
 def test_every_image_has_a_text_alternative(notebook):
