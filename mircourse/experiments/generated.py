@@ -90,19 +90,20 @@ class TokenNGram:
 
     def fit(self, pieces: Sequence[tuple[int, NDArray[np.int64]]]) -> TokenNGram:
         """Count in pieces, each a style and its tokens from ``BOS`` on."""
-        contexts, targets = windows([tokens for _, tokens in pieces], order=self.gram.order - 1)
-        style = np.repeat([s for s, _ in pieces], [len(tokens) for _, tokens in pieces])
-        begins = targets == BOS
-        self.gram.fit(np.column_stack([style, contexts])[~begins], targets[~begins])
+        self.gram.fit(*self._cut(pieces))
         return self
 
     def nats(self, pieces: Sequence[tuple[int, NDArray[np.int64]]]) -> float:
         """Return the mean cost of a token but the first."""
+        return -float(self.gram.log2_probability(*self._cut(pieces)).mean() * np.log(2))
+
+    def _cut(
+        self, pieces: Sequence[tuple[int, NDArray[np.int64]]]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         contexts, targets = windows([tokens for _, tokens in pieces], order=self.gram.order - 1)
         style = np.repeat([s for s, _ in pieces], [len(tokens) for _, tokens in pieces])
-        scored = targets != BOS
-        both = np.column_stack([style, contexts])[scored]
-        return -float(self.gram.log2_probability(both, targets[scored]).mean() * np.log(2))
+        drawn = targets != BOS  # with which every piece begins
+        return np.column_stack([style, contexts])[drawn], targets[drawn]
 
     def write(
         self,
