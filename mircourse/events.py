@@ -1,7 +1,8 @@
 """Music as a sequence of events: the vocabulary of 388 with which a Transformer reads and writes.
 
 A performance becomes what a pianist does: keys go down and up, time passes, the touch changes. The
-vocabulary is that of Oore et al. (2018):
+encoding is that of Oore et al. (2018), with the steps of 10 ms of Huang et al. (2019); the former
+have 125 steps of 8 ms, and so 413 events. The numbering is ours:
 
 ========== ============== ==================================================================
 0 – 127    ``NOTE_ON``    the key of this pitch goes down, as hard as the last velocity says
