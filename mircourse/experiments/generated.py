@@ -2,7 +2,8 @@
 
 Each item is an excerpt of a held-out piece, `BEATS` long, from its beginning or, where a style has
 few pieces, from later. A model is asked for as much music in that style, from nothing. A model is
-named by settings: ``{"model": "Transformer", "grammar": True, "top_p": 1.0, "styled": True}``.
+named by settings: ``{"model": "Transformer", "grammar": True, "top_p": 1.0, "styled": True}``. The
+Transformer is the network that ships; seeds differ in what is drawn, for it as for the n-gram.
 """
 
 from __future__ import annotations
@@ -15,9 +16,8 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 
-from mircourse import styles
+from mircourse import registry, styles, weights
 from mircourse.events import BOS, N_EVENTS, N_TOKENS, steps_after
-from mircourse.experiments import writers
 from mircourse.experiments.runner import cache_dir
 from mircourse.grammar import Grammar
 from mircourse.musictransformer import NO_STYLE, MusicTransformer
@@ -31,6 +31,7 @@ MOST_TOKENS, FAST_TOKENS = 900, 80
 FEWEST_NOTES = 12
 ORDER = 13  # of the n-gram: the style and eleven events; longer ones gain little on the valid split
 REAL = "real pieces"
+SHIPPED = "musictransformer-styles"
 
 
 class Item(NamedTuple):
@@ -155,15 +156,17 @@ def written(settings: Mapping[str, Any], *, seed: int, fast: bool) -> list[NDArr
         ``model`` ("real pieces", "n-gram" or "Transformer"), ``grammar``, ``top_p`` (1 unless
         given) and ``styled`` (whether the model is told the style; True unless given).
     seed : int
-        Of the training and of what is drawn.
+        Of what is drawn.
     fast : bool
-        A network that has learnt next to nothing, one item a style.
+        One short item a style.
     """
     if settings["model"] == REAL:
         return [item.tokens for item in items(fast)]
     memory = joblib.Memory(cache_dir() / "generated", verbose=0)
-    recipe = writers.SHIPPED if settings["model"] == "Transformer" else {"order": ORDER}
-    known = {"recipe": recipe, "version": writers.VERSION, "beats": BEATS, "each": EACH}
+    recipe: dict[str, Any] = {"order": ORDER}
+    if settings["model"] == "Transformer":
+        recipe = {"sha256": registry.entries()[f"weights/{SHIPPED}.safetensors"].sha256}
+    known = {"recipe": recipe, "beats": BEATS, "each": EACH}
     return memory.cache(_write)(dict(settings), known, seed=seed, fast=fast)
 
 
@@ -177,7 +180,7 @@ def _write(
         return ngram(fast).write(asked, grammar=grammar, top_p=top_p, seed=seed, most=most)
     from mircourse.generating import generate_batch
 
-    model, _ = writers.trained(known["recipe"], seed=seed, fast=fast)
+    model = weights.load(SHIPPED).model
     assert isinstance(model, MusicTransformer)
     made = generate_batch(
         model,

@@ -24,7 +24,7 @@ ROWS = [
         COUNTED,
         note=f"Kneser-Ney, after the style and {generated.ORDER - 2} events",
     ),
-    Row(TRANSFORMER, "ours", DRAWN),
+    Row(TRANSFORMER, "ours", DRAWN, note="the network that ships; a seed decides what is drawn"),
     Row(NUCLEUS, "ours", DRAWN | {"top_p": 0.95}),
 ]
 HISTOGRAMS = (judged.PITCH_CLASSES, judged.DURATIONS)
