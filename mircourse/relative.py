@@ -3,9 +3,9 @@ r"""Logits that depend on how far apart two positions are, without a vector for 
 Between the query at position i and the key at position j stands a learned vector :math:`e_{j-i}`.
 Its product with the query is added to the logit (Shaw et al., 2018). Written down as it is read,
 that needs a vector for every *pair* of positions, :math:`L^2 D` numbers. Huang et al. (2019)
-multiply each query once with the vector of every *distance*, and shift row i by i places: the
-products then stand where they belong. The shift is no work at all: the same numbers, read with rows
-that are one shorter.
+multiply each query once with the vector of every *distance*. Of L rows of products, row i then has
+to move L - 1 - i places to the left to stand where it belongs. The shift is no work at all: the
+same numbers, read with rows that are one shorter.
 
 Lesson: book/transformer/attention
 """
