@@ -34,9 +34,9 @@ def test_it_writes_results_and_leaves_the_committed_ones_alone(tmp_path):
         found = results.read(tmp_path / f"{name}.json")
         wanted = [f"{part}, {tokens} tokens" for tokens in (16, 32, 64) for part in PARTS]
         assert found.tasks == wanted
-        assert found.names() == ["plain", "skewed", "naive"]
+        assert found.names() == ["plain", "skewed, some rows at a time", "naive"]
         assert found.content["device"] == "CPU, 1 thread"
-        assert "grows as a power of the length: attention alone plain" in found.verdict_note
+        assert "grows as a power of the length: attention alone plain (" in found.verdict_note
         assert not found.metric.higher_is_better
     notes = [row["note"] for row in results.read(tmp_path / "bench-attention.json").rows]
     assert all(("× plain" in note) == (i % 3 > 0) for i, note in enumerate(notes))
@@ -55,7 +55,7 @@ def test_the_committed_results_have_every_length():
 
 def test_the_naive_form_gives_what_the_skewed_one_gives(attending):
     torch.manual_seed(0)
-    ours, naive = (attending.attention_of(form, 40) for form in ("skewed", "naive"))
+    ours, naive = (attending.attention_of(form, 40) for form in (attending.OURS, "naive"))
     naive.load_state_dict(ours.state_dict())
     x = torch.randn(2, 40, attending.D_MODEL)
     outs = []
@@ -70,3 +70,28 @@ def test_the_naive_form_gives_what_the_skewed_one_gives(attending):
 def test_the_power_of_a_power(attending):
     tokens = np.array([256.0, 512, 1024])
     assert attending.exponent(tokens, 3 * tokens**1.5) == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize(
+    "ratios, verdict, says",
+    [
+        ((1.2, 1.3), "holds", "it holds for: attention layer 1.20"),
+        ((1.9, 1.3), "holds-when", "it holds for: training step 1.30"),
+        ((1.9, 1.7), "fails", "tokens does not hold for: attention layer 1.90"),
+    ],
+)
+def test_the_note_says_for_which_parts_the_claim_holds(attending, ratios, verdict, says):
+    by_part = dict(zip(PARTS, (1.0, *ratios), strict=True))
+    measured = [
+        attending.Measured(part, form, n, np.full(3, n * times), 1.0, 1)
+        for n in (attending.AT // 2, attending.AT)
+        for part, ours in by_part.items()
+        for form, times in zip(attending.FORMS, (1.0, ours, 4.0), strict=True)
+    ]
+    found = attending.times(measured, "python")
+    assert found["verdict"] == verdict
+    assert says in found["verdict_note"]
+    missed = ["attention layer"] * (ratios[0] > 1.6) + ["training step"] * (ratios[1] > 1.6)
+    for part in ("attention layer", "training step"):
+        after = found["verdict_note"].split(". Time")[0].partition("does not hold for")[2]
+        assert (part in after) == (part in missed)
