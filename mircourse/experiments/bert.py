@@ -64,10 +64,10 @@ NETWORK: dict[str, Any] = {
     "n_heads": 4,
     "n_layers": 3,
     "max_seq_len": 200,
-    "relative": False,
+    "absolute": False,
     "dropout": 0.1,
 }
-PRETRAINING = {"epochs": 3, "lr": 2e-3, "batch_size": 32, "rate": 0.15}
+PRETRAINING = {"epochs": 3, "lr": 2e-3, "batch_size": 8, "rate": 0.15}
 SHARES = {"1 %": 0.01, "10 %": 0.1, "100 %": 1.0}
 # Epochs by share of the labels: few labels are read more often.
 TUNING: dict[str, dict[str, Any]] = {
