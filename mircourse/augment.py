@@ -1,4 +1,9 @@
-"""Change a recording in ways that keep its label.
+"""Change music in ways that keep its label, or that change the label along with it.
+
+`Pipeline` changes a batch of recordings at random, every probability and range in one place:
+`PitchShift`, `TimeStretch`, `Speed`, `Crop`, `Gain`, `Noise`, `Room`, `MixUp` and `Sum`, on
+`Clips` that carry their notes and classes. `SpecAugment` hides parts of spectrograms. `Transpose`
+moves scores to other keys. `repitch` changes one recording by a known amount.
 
 Lesson: book/cnn/musiccnn
 """
@@ -9,6 +14,41 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mircourse.audio import check_audio
+from mircourse.augmentations import (
+    Augmentation,
+    Crop,
+    Gain,
+    MixUp,
+    Noise,
+    Pipeline,
+    PitchShift,
+    Room,
+    SpecAugment,
+    Speed,
+    Sum,
+    TimeStretch,
+)
+from mircourse.clips import Clips
+from mircourse.scorechanges import Transpose, transpose_chords
+
+__all__ = [
+    "Augmentation",
+    "Clips",
+    "Crop",
+    "Gain",
+    "MixUp",
+    "Noise",
+    "Pipeline",
+    "PitchShift",
+    "Room",
+    "SpecAugment",
+    "Speed",
+    "Sum",
+    "TimeStretch",
+    "Transpose",
+    "repitch",
+    "transpose_chords",
+]
 
 
 def repitch(audio: ArrayLike, *, semitones: float, sample_rate: float) -> NDArray[np.float32]:

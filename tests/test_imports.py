@@ -29,6 +29,7 @@ HEAVY = {
 }
 # These modules are about what they load.
 ABOUT_LIGHTNING = {
+    "mircourse.contrastivetraining",
     "mircourse.finetuning",
     "mircourse.keeper",
     "mircourse.melodytraining",
@@ -36,6 +37,7 @@ ABOUT_LIGHTNING = {
     "mircourse.tasks",
     "mircourse.training",
     "mircourse.transformertraining",
+    "mircourse.vaetraining",
 }
 
 

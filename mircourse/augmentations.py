@@ -1,0 +1,401 @@
+"""Random changes of a batch of clips, their probabilities and ranges in one place.
+
+>>> pipeline = Pipeline(
+...     PitchShift(semitones=(-2, 2), p=0.5),
+...     Noise(snr=(10.0, 40.0), p=0.3),
+...     Gain(decibels=(-6.0, 6.0)),
+... )
+>>> pipeline.without("Noise")
+Pipeline(PitchShift(p=0.5, semitones=(-2, 2)), Gain(p=1.0, decibels=(-6.0, 6.0)))
+
+Each is drawn for every clip by itself, from PyTorch's global generator, which
+`mircourse.training.fit` seeds; computed for a whole batch on its device; and the labels follow the
+sound (`mircourse.clips.Clips`).
+
+Lesson: book/index
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mircourse import soundchanges
+from mircourse.clips import Clips
+
+Range = tuple[float, float]
+STEPS = 8  # of the rates between the slowest and the fastest: clips of one rate go together
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """A change that each clip undergoes with probability `p`; the base of those below.
+
+    A subclass is a frozen dataclass whose ranges are its fields, and `change` changes all the
+    clips that it is given.
+
+    Lesson: book/index
+
+    Raises
+    ------
+    ValueError
+        If `p` is not in [0, 1], or a range is not two numbers in order.
+    """
+
+    p: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.p <= 1:
+            raise ValueError(f"p must be in [0, 1], got {self.p}")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, tuple):
+                _check_range(f"{type(self).__name__}: {field.name}", value)
+
+    def __call__(self, clips: Clips) -> Clips:
+        """Return the clips, some of them changed."""
+        if self.p == 1:
+            return self.change(clips)
+        index = (torch.rand(len(clips)) < self.p).nonzero().flatten()
+        return clips if not len(index) else clips.put(index, self.change(clips.take(index)))
+
+    def change(self, clips: Clips) -> Clips:
+        """Return all the clips changed."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gain(Augmentation):
+    """Louder or softer by decibels.
+
+    Lesson: book/index
+    """
+
+    decibels: Range = (-6.0, 6.0)
+
+    def change(self, clips: Clips) -> Clips:
+        """Return the clips louder or softer."""
+        gain = 10 ** (_drawn(self.decibels, clips) / 20)  # (B,)
+        return dataclasses.replace(clips, audio=clips.audio * gain[:, None])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise(Augmentation):
+    """White noise, `snr` decibels below the mean power of the clip; silence stays silent.
+
+    Lesson: book/index
+    """
+
+    snr: Range = (10.0, 40.0)
+
+    def change(self, clips: Clips) -> Clips:
+        """Return the clips with noise."""
+        x = clips.audio
+        power = x.square().mean(dim=1) * 10 ** (-_drawn(self.snr, clips) / 10)  # (B,)
+        return dataclasses.replace(clips, audio=x + torch.randn_like(x) * power.sqrt()[:, None])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room(Augmentation):
+    """Reverberation of `seconds`, its energy `decibels` that of the direct sound.
+
+    Lesson: book/index
+    """
+
+    seconds: Range = (0.1, 0.6)
+    decibels: Range = (-20.0, -3.0)
+
+    def change(self, clips: Clips) -> Clips:
+        """Return the clips in rooms."""
+        seconds, wet = _drawn(self.seconds, clips), 10 ** (_drawn(self.decibels, clips) / 10)
+        heard = soundchanges.reverberated(
+            clips.audio, seconds=seconds, wet=wet, sample_rate=clips.sample_rate
+        )
+        return dataclasses.replace(clips, audio=heard)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PitchShift(Augmentation):
+    """Higher or lower by whole semitones, at the same speed; pitches of the notes move along.
+
+    Lesson: book/index
+    """
+
+    semitones: tuple[int, int] = (-2, 2)
+
+    def change(self, clips: Clips) -> Clips:
+        """Return the clips shifted."""
+        low, high = self.semitones
+        up = torch.randint(int(low), int(high) + 1, (len(clips),))
+        audio = _by_value(clips.audio, up, lambda x, s: soundchanges.pitch_shifted(x, semitones=s))
+        return clips.moved(audio, semitones=up)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed(Augmentation):
+    """A faster or slower tape, by whole semitones: pitch, times and formants move together.
+
+    Without a phase vocoder's artefacts: within three semitones an instrument stays the same.
+
+    Lesson: book/index
+    """
+
+    semitones: tuple[int, int] = (-2, 2)
+
+    def change(self, clips: Clips) -> Clips:
+        """Return the clips played faster or slower."""
+        low, high = self.semitones
+        up = torch.randint(int(low), int(high) + 1, (len(clips),))
+        audio = _by_value(clips.audio, up, lambda x, s: soundchanges.sped(x, semitones=s))
+        return clips.moved(audio, semitones=up, rate=2 ** (up / 12))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeStretch(Augmentation):
+    """Faster or slower at the same pitch, cut or zero-padded to the same length; onsets move.
+
+    Eight rates between the two are drawn from, evenly spaced in their logarithm.
+
+    Lesson: book/index
+    """
+
+    rate: Range = (0.8, 1.25)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.rate[0] > 0:
+            raise ValueError(f"TimeStretch: rate must be above 0, got {self.rate}")
+
+    def change(self, clips: Clips) -> Clips:
+        """Return the clips stretched."""
+        slow, fast = (math.log(rate) for rate in self.rate)
+        step = torch.randint(STEPS, (len(clips),)) / (STEPS - 1)
+        rate = torch.exp(slow + step * (fast - slow))  # (B,)
+        n = clips.audio.shape[1]
+
+        def change(x: Tensor, r: float) -> Tensor:
+            return soundchanges.fitted(soundchanges.stretched(x, rate=r), n)
+
+        return clips.moved(_by_value(clips.audio, rate, change), rate=rate)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crop(Augmentation):
+    """`seconds` of each clip, from anywhere or from at most `latest` seconds after its begin.
+
+    A clip that is too short is zero-padded at its end. `p` has to be 1.
+
+    Lesson: book/index
+    """
+
+    seconds: float = 1.0
+    latest: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.p != 1 or not self.seconds > 0 or (self.latest or 0) < 0:
+            raise ValueError(f"Crop takes p=1, seconds above 0, latest of 0 or more, got {self}")
+
+    def change(self, clips: Clips) -> Clips:
+        """Return excerpts of the clips."""
+        n = round(self.seconds * clips.sample_rate)
+        x = soundchanges.fitted(clips.audio, max(n, clips.audio.shape[1]))
+        room = x.shape[1] - n
+        if self.latest is not None:
+            room = min(room, round(self.latest * clips.sample_rate))
+        first = torch.randint(room + 1, (len(clips),))
+        index = (first[:, None] + torch.arange(n)).to(x.device)  # (B, n)
+        return clips.moved(x.gather(1, index), later=-first / clips.sample_rate)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixUp(Augmentation):
+    """A weighted mean of two clips and of their classes (Zhang et al., 2018).
+
+    The weight is drawn from Beta(`alpha`, `alpha`). Of notes there is no weighted mean: a clip
+    with notes is refused; take `Sum`.
+
+    Lesson: book/index
+    """
+
+    alpha: float = 0.2
+
+    def change(self, clips: Clips) -> Clips:
+        """Return clips mixed with each other."""
+        if not self.alpha > 0:
+            raise ValueError(f"MixUp: alpha must be above 0, got {self.alpha}")
+        if clips.notes is not None:
+            raise ValueError("MixUp weighs classes; notes are either there or not: use Sum")
+        share = torch.distributions.Beta(self.alpha, self.alpha).sample((len(clips),))
+        share = share.to(clips.audio)[:, None]  # (B, 1)
+        other = clips.take(torch.randperm(len(clips)))
+        classes = clips.classes
+        if classes is not None and other.classes is not None:
+            classes = share.to(classes) * classes + (1 - share.to(classes)) * other.classes
+        audio = share * clips.audio + (1 - share) * other.audio
+        return dataclasses.replace(clips, audio=audio, classes=classes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sum(Augmentation):
+    """Two clips at once, the second `decibels` louder: all notes and all classes of both.
+
+    A sum beyond full scale is brought back to it. Silence is added as it is.
+
+    Lesson: book/index
+    """
+
+    decibels: Range = (-6.0, 6.0)
+
+    def change(self, clips: Clips) -> Clips:
+        """Return clips added to each other."""
+        other = clips.take(torch.randperm(len(clips)))
+        powers = [c.audio.square().mean(dim=1) for c in (clips, other)]  # 2 x (B,)
+        gain = (powers[0] / powers[1].clamp(min=1e-12)).sqrt()
+        gain = torch.where((powers[0] > 0) & (powers[1] > 0), gain, torch.ones_like(gain))
+        gain = gain * 10 ** (_drawn(self.decibels, clips) / 20)
+        audio = clips.audio + gain[:, None] * other.audio
+        audio = audio / audio.abs().amax(dim=1, keepdim=True).clamp(min=1)
+        classes, notes = clips.classes, clips.notes
+        if classes is not None and other.classes is not None:
+            classes = torch.maximum(classes, other.classes)
+        if notes is not None and other.notes is not None:
+            notes = torch.cat([notes, other.notes], dim=1)  # 2 x (B, N, 3) -> (B, 2N, 3)
+        return dataclasses.replace(clips, audio=audio, classes=classes, notes=notes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpecAugment:
+    """Hide bands and stretches of time of spectrograms (Park et al., 2019), without the warping.
+
+    What is hidden becomes the mean of its spectrogram. `masks` times, up to `bands` neighbouring
+    rows and up to `frames` neighbouring frames are hidden, each width drawn evenly from zero.
+
+    Lesson: book/index
+
+    Raises
+    ------
+    ValueError
+        If `p` is not in [0, 1], or a number is below 0.
+    """
+
+    p: float = 1.0
+    bands: int = 16
+    frames: int = 8
+    masks: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.p <= 1 or min(self.bands, self.frames, self.masks) < 0:
+            raise ValueError(f"p must be in [0, 1] and the numbers 0 or more, got {self}")
+
+    def __call__(self, spectrograms: Tensor) -> Tensor:
+        """Return spectrograms (B, F, T) with parts hidden; onsets and pitches do not move."""
+        from torchaudio.functional import mask_along_axis_iid
+
+        if spectrograms.ndim != 3:
+            raise ValueError(f"expected spectrograms (B, F, T), got {tuple(spectrograms.shape)}")
+        mean = spectrograms.mean(dim=(1, 2), keepdim=True)
+        seen = torch.ones_like(spectrograms)
+        for _ in range(self.masks):
+            for axis, width in ((1, self.bands), (2, self.frames)):
+                if width:
+                    seen = mask_along_axis_iid(seen, width + 1, 0.0, axis)
+        chosen = (torch.rand(len(seen)) < self.p).to(seen.device)
+        return torch.where(chosen[:, None, None] & (seen == 0), mean, spectrograms)
+
+
+class Pipeline:
+    """Several augmentations, one after the other.
+
+    Lesson: book/index
+
+    Parameters
+    ----------
+    *steps : Augmentation
+        In the order in which they are applied.
+
+    Raises
+    ------
+    TypeError
+        If a step is none. `SpecAugment` is for spectrograms and follows the front end.
+    """
+
+    def __init__(self, *steps: Augmentation) -> None:
+        for step in steps:
+            if not isinstance(step, Augmentation):
+                raise TypeError(f"expected augmentations of clips, got {step!r}")
+        self.steps = steps
+
+    def __call__(self, clips: Clips) -> Clips:
+        """Return the clips changed by every step."""
+        for step in self.steps:
+            clips = step(clips)
+        return clips
+
+    def __repr__(self) -> str:
+        return f"Pipeline({', '.join(map(repr, self.steps))})"
+
+    def without(self, name: str) -> Pipeline:
+        """Return the pipeline without the steps of a class name.
+
+        Raises
+        ------
+        ValueError
+            If there is none; the message lists those there are.
+        """
+        kept = [step for step in self.steps if type(step).__name__ != name]
+        if len(kept) == len(self.steps):
+            known = ", ".join(type(step).__name__ for step in self.steps)
+            raise ValueError(f"no step {name!r}; there are {known or 'none'}")
+        return Pipeline(*kept)
+
+    def batch_transform(
+        self, *, sample_rate: int, n_classes: int | None = None
+    ) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Return what `mircourse.training.fit` takes as ``batch_transform``, for waveforms.
+
+        Parameters
+        ----------
+        sample_rate : int
+            Of the waveforms (B, n).
+        n_classes : int, optional
+            Give it where clips are mixed: class indices (B,) become shares (B, n_classes), which
+            `mircourse.tasks.ClassificationTask` takes. Without it targets stay as they are.
+        """
+
+        def transform(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+            if n_classes is None:
+                return self(Clips(x, sample_rate)).audio, y
+            shares = functional.one_hot(y, n_classes).to(x.dtype) if y.ndim == 1 else y
+            changed = self(Clips(x, sample_rate, classes=shares))
+            assert changed.classes is not None
+            total = changed.classes.sum(dim=1, keepdim=True)
+            return changed.audio, changed.classes / total.clamp(min=1)
+
+        return transform
+
+
+def _check_range(name: str, value: tuple[float, ...]) -> None:
+    if len(value) != 2 or not all(map(math.isfinite, value)) or value[0] > value[1]:
+        raise ValueError(f"{name} must be two numbers, the lower one first, got {value}")
+
+
+def _drawn(bounds: Range, clips: Clips) -> Tensor:
+    """Return a number between the bounds for each clip, (B,), where the clips are."""
+    low, high = bounds
+    return (low + (high - low) * torch.rand(len(clips))).to(clips.audio)
+
+
+def _by_value(audio: Tensor, values: Tensor, change: Callable[[Tensor, float], Tensor]) -> Tensor:
+    """Change clips (B, n) in groups of one value, values (B,), each group in one go."""
+    out = torch.empty_like(audio)
+    for value in values.unique():
+        index = (values == value).nonzero().flatten().to(audio.device)
+        out[index] = change(audio[index], float(value))
+    return out
