@@ -1,6 +1,6 @@
 """The experiments of the Transformer chapter on what is generated: what each table ran.
 
-Those on costs, on the heads and on MusicBERT are in `mircourse.experiments.transformer`.
+Those on costs are in `mircourse.experiments.transformer`.
 """
 
 from __future__ import annotations
