@@ -112,6 +112,9 @@ class ChordProgressionGNN(nn.Module):
         )
         self.norms = nn.ModuleList(nn.LayerNorm(hidden_dim) for _ in range(N_LAYERS))
         self.edge_embedding = None if conv == "plain" else nn.Embedding(n_edge_types, hidden_dim)
+        if self.edge_embedding is not None:
+            # Large, they would drown what the nodes say before training has begun.
+            nn.init.normal_(self.edge_embedding.weight, std=0.1)
         self.dropout = nn.Dropout(dropout)
         self.attention = nn.Sequential(
             nn.Linear(hidden_dim, _ATTENTION), nn.Tanh(), nn.Linear(_ATTENTION, 1)

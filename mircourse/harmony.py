@@ -70,16 +70,20 @@ class HarmonyGNN(nn.Module):
         self.gnn = ChordProgressionGNN(
             width(features),
             hidden_dim,
-            _MODES * (1 + N_DEGREES),
+            _MODES * N_DEGREES,
             n_edge_types=n_edge_types,
             conv=conv,
             level="node",
             dropout=dropout,
         )
         self.whole = nn.Linear(hidden_dim, hidden_dim, bias=False)
-        # The classifier of the trunk is the last layer of these.
-        self.hidden = nn.Sequential(nn.Linear(hidden_dim, hidden_dim), nn.ReLU())
-        self.dropout = nn.Dropout(dropout)
+        self.key = nn.Sequential(
+            nn.Linear(hidden_dim, hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, _MODES)
+        )
+        # The classifier of the GNN is the last layer of this one.
+        self.degree = nn.Sequential(
+            nn.Dropout(dropout), nn.Linear(hidden_dim, hidden_dim), nn.ReLU()
+        )
         self.chain = KeyChain(rounds)
         self.others = nn.Linear(hidden_dim, N_QUALITIES + N_INVERSIONS)
 
@@ -106,8 +110,9 @@ class HarmonyGNN(nn.Module):
         -------
         dict of Tensor
             Logarithms of probabilities: ``degree`` (N, 7); ``key`` (N, 24), at 2 * tonic, plus 1
-            in minor; ``degree_in_key`` (N, 24, 7), were the key known; and logits: ``quality``
-            (N, 5) of "major", "minor", "dim", "aug", "other", and ``inversion`` (N, 4).
+            in minor; ``degree_in_key`` (N, 24, 7), were the key known; ``key_pair`` and
+            ``key_edges``, see `mircourse.keychain.Beliefs`. And logits: ``quality`` (N, 5) of
+            "major", "minor", "dim", "aug", "other", and ``inversion`` (N, 4).
 
         Raises
         ------
@@ -115,31 +120,42 @@ class HarmonyGNN(nn.Module):
             If shapes or codes do not fit.
         """
         N = len(x)
+        if x.ndim != 2 or x.shape[1] != self.gnn.node_features:
+            raise ValueError(
+                f"expected {self.gnn.node_features} numbers a node ({', '.join(self.features)}), "
+                f"got {tuple(x.shape)}"
+            )
         batch = x.new_zeros(N, dtype=torch.int64) if batch is None else batch
         graphs = int(batch.max()) + 1 if N else 0
         frames = [transpose(x, -tonic, features=self.features) for tonic in range(12)]
-        h = self.gnn.encode(
+        of_graph = copies(batch, n=12, step=graphs)  # (N,) -> (12 N,)
+        h = self.encode(
             torch.cat(frames),  # 12 x (N, D) -> (12 N, D)
             copies(edge_index, n=12, step=N),
+            of_graph,
             edge_type=edge_type.repeat(12),
         )  # (12 N, H)
-        of_graph = copies(batch, n=12, step=graphs)  # (N,) -> (12 N,)
         g = self.whole(self.gnn.pool(h, of_graph))  # (12 G, H)
         h = torch.relu(h + g[of_graph])
-        out = self.gnn.classifier(self.hidden(self.dropout(h)))  # (12 N, 16)
-        out = out.view(12, N, _MODES, 1 + N_DEGREES).transpose(0, 1)  # -> (N, 12, 2, 8)
-        score, degree = out[..., 0].flatten(1), out[..., 1:].flatten(1, 2)  # (N, 24), (N, 24, 7)
-        key = self.chain(score, edge_index, edge_type)
-        in_key = degree.log_softmax(dim=-1)
+        score = self.key(h).view(12, N, _MODES).transpose(0, 1).flatten(1)  # (N, 24)
+        degree = self.gnn.classifier(self.degree(h)).view(12, N, _MODES, N_DEGREES)
+        in_key = degree.transpose(0, 1).flatten(1, 2).log_softmax(dim=-1)  # (N, 24, 7)
+        believed = self.chain(score, edge_index, edge_type)
         # The mean over the twelve does not move when the chords do.
         others = self.others(h.view(12, N, -1).mean(dim=0))  # (N, 9)
         return {
-            "degree": torch.logsumexp(key[..., None] + in_key, dim=1),
-            "key": key,
+            "degree": torch.logsumexp(believed.key[..., None] + in_key, dim=1),
+            "key": believed.key,
             "degree_in_key": in_key,
+            "key_pair": believed.pair,
+            "key_edges": believed.edges,
             "quality": others[:, :N_QUALITIES],
             "inversion": others[:, N_QUALITIES:],
         }
+
+    def encode(self, x: Tensor, edge_index: Tensor, batch: Tensor, *, edge_type: Tensor) -> Tensor:
+        """Return vectors of the chords of all graphs and transpositions, ``(12 N, hidden_dim)``."""
+        return self.gnn.encode(x, edge_index, edge_type=edge_type)
 
 
 class HarmonyHeads(nn.Module):

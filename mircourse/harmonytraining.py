@@ -14,10 +14,12 @@ from torch.nn import functional
 
 from mircourse.chordgraph import EDGE_TYPES, FEATURES, build_chord_graph, transpose
 from mircourse.chords import Analysis
+from mircourse.keychain import Beliefs
 from mircourse.tasks import Task
 
 TARGETS = ("degree", "key", "quality", "inversion")
 QUALITIES = ("major", "minor", "dim", "aug", "other")
+SAID = (*TARGETS, "degree_in_key")
 WEIGHTS = {"key": 0.5, "degree_in_key": 0.5, "quality": 0.1, "inversion": 0.1}
 
 
@@ -133,6 +135,9 @@ class HarmonyTask(Task):
     .. math::
         \mathcal{L} = \frac{1}{N} \sum_i \Big( -\log p(d_i) - \sum_t w_t \log p_t(y_{t,i}) \Big)
 
+    Where the model believes something of neighbours' keys together, the cost of the keys is that
+    of all of them, minus the logarithm of `mircourse.keychain.Beliefs.path`: the costs of the
+    chords one by one all pull at the same few scores, and drown the degrees.
     Key, quality and inversion are targets, never inputs (multi-task learning: Nápoles López et
     al., 2021; Karystinaios & Widmer, 2023).
 
@@ -189,6 +194,9 @@ class HarmonyTask(Task):
                 if name in logits:
                     known = logits[name][torch.arange(len(key), device=key.device), key]
                     total = total + weight * _cost(known, degree)
+            elif name == "key" and "key_pair" in logits:
+                believed = Beliefs(logits["key"], logits["key_pair"], logits["key_edges"])
+                total = total - weight * believed.path(key)
             else:
                 total = total + weight * _cost(logits[name], target[:, TARGETS.index(name)])
         return total, total.new_tensor(float(len(target)))
@@ -223,7 +231,7 @@ def read(model: nn.Module, graphs: Sequence[Any], *, batch_size: int = 6) -> dic
     Returns
     -------
     dict of Tensor
-        As the model gives them, one piece after another.
+        As the model gives them, one piece after another; without pairs of keys.
     """
     device = next(model.parameters()).device
     training = model.training
@@ -235,7 +243,9 @@ def read(model: nn.Module, graphs: Sequence[Any], *, batch_size: int = 6) -> dic
             parts.append(model(on.x, on.edge_index, on.batch, edge_type=on.edge_type))
     finally:
         model.train(training)
-    return {name: torch.cat([part[name].cpu() for part in parts]) for name in parts[0]}
+    return {
+        name: torch.cat([part[name].cpu() for part in parts]) for name in parts[0] if name in SAID
+    }
 
 
 def _cost(logits: Tensor, target: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ Lesson: book/index
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -12,6 +14,41 @@ from mircourse.chordgraph import EDGE_TYPES
 
 N_KEYS = 24  # key = 2 * tonic + (1 in minor)
 _PREVIOUS, _NEXT = EDGE_TYPES.index("previous"), EDGE_TYPES.index("next")
+
+
+class Beliefs(NamedTuple):
+    """What is believed of the keys of a progression; logarithms of probabilities.
+
+    Attributes
+    ----------
+    key : Tensor, (N, 24)
+        Of each chord.
+    pair : Tensor, (M, 24, 24)
+        Of each chord that has one before it: the earlier's key by its own.
+    edges : Tensor of int, (2, M)
+        The earlier and the later chord of each pair.
+    """
+
+    key: Tensor
+    pair: Tensor
+    edges: Tensor
+
+    def path(self, key: Tensor) -> Tensor:
+        r"""Return the logarithm of the probability of all chords' keys together, a scalar.
+
+        .. math:: \log p(k) = \sum_{i > 1} \log p(k_{i-1}, k_i) - \sum_{1 < i < n} \log p(k_i)
+
+        Parameters
+        ----------
+        key : Tensor of int, (N,)
+            A key for each chord.
+        """
+        earlier, later = self.edges
+        pairs = self.pair[torch.arange(len(earlier)), key[earlier], key[later]].sum()
+        of_chord = self.key[torch.arange(len(key)), key]  # (N,)
+        # A chord in two pairs has been counted twice, one without neighbours not at all.
+        count = torch.bincount(self.edges.flatten(), minlength=len(key))
+        return pairs - ((count - 1) * of_chord).sum()
 
 
 class KeyChain(nn.Module):
@@ -32,7 +69,8 @@ class KeyChain(nn.Module):
     Parameters
     ----------
     rounds : int
-        How many chords a message travels, 0 or more; with 0 each chord stands alone.
+        How many chords a message travels, 0 or more; with 0 each chord stands alone, and nothing
+        is believed of pairs.
     stay : float
         What :math:`T` begins with where the key stays; 0 elsewhere.
 
@@ -58,8 +96,8 @@ class KeyChain(nn.Module):
         # (12, 12, 2, 2) -> (tonic, mode, tonic, mode) -> (24, 24)
         return self.change[up].permute(0, 2, 1, 3).reshape(N_KEYS, N_KEYS)
 
-    def forward(self, score: Tensor, edge_index: Tensor, edge_type: Tensor) -> Tensor:
-        """Return the logarithm of each chord's key probabilities.
+    def forward(self, score: Tensor, edge_index: Tensor, edge_type: Tensor) -> Beliefs:
+        """Return what is believed of each chord's key, and of neighbours' keys together.
 
         Parameters
         ----------
@@ -68,21 +106,28 @@ class KeyChain(nn.Module):
         edge_index, edge_type : Tensor of int, (2, E) and (E,)
             As `mircourse.chordgraph.chord_edges` makes them; those of type previous and next
             count.
-
-        Returns
-        -------
-        Tensor, (N, 24)
         """
-        found = score
         table = self.transition()
-        for code, change in ((_PREVIOUS, table), (_NEXT, table.T)):
-            source, target = edge_index[:, edge_type == code]
-            message = torch.zeros_like(score)
-            for _ in range(min(self.rounds, len(score) - 1)):
-                sent = _send(score[source] + message[source], change)  # (E, 24)
-                message = torch.zeros_like(score).index_add(0, target, sent)
-            found = found + message
-        return found.log_softmax(dim=-1)
+        before = self._messages(score, edge_index[:, edge_type == _PREVIOUS], table)
+        after = self._messages(score, edge_index[:, edge_type == _NEXT], table.T)
+        # Chords that stand alone are believed in one by one, not in pairs.
+        edges = edge_index[:, edge_type == _PREVIOUS][:, : None if self.rounds else 0]
+        earlier, later = (score + before)[edges[0]], (score + after)[edges[1]]  # (M, 24)
+        joint = earlier[:, :, None] + table + later[:, None, :]  # (M, 24, 24)
+        return Beliefs(
+            key=(score + before + after).log_softmax(dim=-1),
+            pair=joint.flatten(1).log_softmax(dim=-1).view_as(joint),
+            edges=edges,
+        )
+
+    def _messages(self, score: Tensor, edges: Tensor, table: Tensor) -> Tensor:
+        """Return what reaches each chord along some edges, ``(N, 24)``."""
+        source, target = edges
+        message = torch.zeros_like(score)
+        for _ in range(min(self.rounds, len(score) - 1)):
+            sent = _send(score[source] + message[source], table)  # (M, 24)
+            message = torch.zeros_like(score).index_add(0, target, sent)
+        return message
 
 
 def _send(belief: Tensor, change: Tensor) -> Tensor:
