@@ -71,7 +71,7 @@ PRETRAINING = {"epochs": 3, "lr": 2e-3, "batch_size": 8, "rate": 0.15}
 SHARES = {"1 %": 0.01, "10 %": 0.1, "100 %": 1.0}
 # Epochs by share of the labels: few labels are read more often.
 TUNING: dict[str, dict[str, Any]] = {
-    "pretrained": {"lr": 1e-3, "body": 0.3, "epochs": {"1 %": 40, "10 %": 15, "100 %": 5}},
+    "pretrained": {"lr": 2e-3, "body": 1.0, "epochs": {"1 %": 40, "10 %": 20, "100 %": 6}},
     "from scratch": {"lr": 1e-3, "body": 1.0, "epochs": {"1 %": 60, "10 %": 30, "100 %": 12}},
 }
 WINDOWS = 12  # most windows of one movement, spread over it
