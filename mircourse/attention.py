@@ -236,7 +236,7 @@ class MultiHeadAttention(nn.Module):
     r"""Attention in several heads at once, :eq:`eq:tf-multihead`.
 
     .. math::
-        \operatorname{MultiHead}(x) &= [\mathrm{head}_1, \ldots, \mathrm{head}_h] W^O \\
+        \operatorname{MultiHead}(x) &= [\mathrm{head}_1, \ldots, \mathrm{head}_H] W^O \\
         \mathrm{head}_i &= \operatorname{Attention}(x W^Q_i, x W^K_i, x W^V_i)
 
     Vaswani et al. (2017), section 3.2.2; every head sees ``d_model / n_heads`` numbers.

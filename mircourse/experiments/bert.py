@@ -72,7 +72,7 @@ SHARES = {"1 %": 0.01, "10 %": 0.1, "100 %": 1.0}
 # Epochs by share of the labels: few labels are read more often.
 TUNING: dict[str, dict[str, Any]] = {
     "pretrained": {"lr": 2e-3, "body": 1.0, "epochs": {"1 %": 40, "10 %": 20, "100 %": 6}},
-    "from scratch": {"lr": 1e-3, "body": 1.0, "epochs": {"1 %": 60, "10 %": 30, "100 %": 12}},
+    "from scratch": {"lr": 2e-3, "body": 1.0, "epochs": {"1 %": 60, "10 %": 30, "100 %": 12}},
 }
 WINDOWS = 12  # most windows of one movement, spread over it
 FAST = 4  # pieces of each class in a trial
