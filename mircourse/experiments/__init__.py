@@ -20,7 +20,14 @@ from mircourse.experiments.definition import (
 
 __all__ = ["CHAPTERS", "Experiment", "Metric", "Row", "Verdict", "every", "experiment", "get"]
 
-CHAPTERS = ["cnn", "rnn", "rnn_transcription"]
+CHAPTERS = [
+    "cnn",
+    "rnn",
+    "rnn_transcription",
+    "transformer",
+    "transformer_bert",
+    "transformer_generation",
+]
 
 
 def every() -> list[Experiment]:
