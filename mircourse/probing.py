@@ -9,7 +9,9 @@ Lesson: book/index
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import warnings
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -92,7 +94,8 @@ def linear_probe(
     if len(classes) < 2:
         raise ValueError(f"a probe needs two classes or more, got {classes.tolist()} alone")
     regression = LogisticRegression(C=strength, max_iter=2000, tol=1e-3)
-    return make_pipeline(StandardScaler(), regression).fit(vectors, labels)
+    with _few_labels():
+        return make_pipeline(StandardScaler(), regression).fit(vectors, labels)
 
 
 def best_strength(
@@ -143,7 +146,9 @@ def knn_probe(x: ArrayLike, y: ArrayLike, *, neighbours: int = 5) -> Any:
     if neighbours < 1:
         raise ValueError(f"neighbours must be 1 or more, got {neighbours}")
     voters = min(neighbours, len(vectors))
-    return KNeighborsClassifier(voters, metric="cosine", weights="distance").fit(vectors, labels)
+    with _few_labels():
+        votes = KNeighborsClassifier(voters, metric="cosine", weights="distance")
+        return votes.fit(vectors, labels)
 
 
 def alignment(z1: Tensor, z2: Tensor) -> Tensor:
@@ -198,6 +203,14 @@ def uniformity(z: Tensor, *, t: float = 2.0) -> Tensor:
         raise ValueError(f"expected two vectors or more and t above 0, got {len(z)} and {t}")
     z = functional.normalize(z, dim=1)
     return torch.pdist(z).square().mul(-t).logsumexp(dim=0) - np.log(len(z) * (len(z) - 1) / 2)
+
+
+@contextlib.contextmanager
+def _few_labels() -> Iterator[None]:
+    # scikit-learn takes one or two labels of each class for a regression; here they are the point.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The number of unique classes is greater than")
+        yield
 
 
 def _checked(x: ArrayLike, y: ArrayLike) -> tuple[NDArray, NDArray]:

@@ -274,6 +274,12 @@ def test_the_strength_is_that_which_reads_held_out_vectors_best():
     assert linear_probe(x, y, strength=best).score(*held_out) >= max(scores.values())
 
 
+def test_one_label_a_class_is_enough():
+    x = np.eye(24)
+    for fitted in (linear_probe(x, np.arange(24)), knn_probe(x, np.arange(24), neighbours=1)):
+        assert fitted.predict(x).tolist() == list(range(24))
+
+
 def test_neighbours_vote_by_cosine():
     x = np.array([[10.0, 0], [1, 0.1], [0, 1], [0.2, 9]])
     probe = knn_probe(x, [0, 0, 1, 1], neighbours=2)
