@@ -28,6 +28,7 @@ must not be given the key. Where the analyses come from is told in ``data/chords
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,23 +83,46 @@ class Analysis:
         return f"Analysis({self.id!r}, {self.title!r}: {len(self.chords)} chords, {start} ...)"
 
 
-def load(*, split: str | None = None) -> list[Analysis]:
+def load(
+    *,
+    split: str | None = None,
+    full: bool = False,
+    data_home: str | os.PathLike[str] | None = None,
+) -> list[Analysis]:
     """Load the analyses, or those of one split.
 
     Parameters
     ----------
     split : {"train", "valid", "test"}, optional
         All of them if left out.
+    full : bool
+        Read your own copy of the corpus When in Rome instead, some 1,200 analyses; see
+        `mircourse.wheninrome`.
+    data_home : path, optional
+        Where that copy is: the folder of a clone, or a zip.
 
     Raises
     ------
     ValueError
-        If the split is unknown.
+        If the split is unknown, or one of `full` and `data_home` comes without the other.
     mircourse.registry.DataError
-        If the data file is missing, truncated or altered.
+        If the data file is missing, truncated or altered, or the copy holds no analyses.
+
+    Warns
+    -----
+    mircourse.wheninrome.SkippedPieces
+        If pieces of When in Rome cannot be read; the warning names them.
     """
     if split is not None and split not in SPLITS:
         raise ValueError(f"no split {split!r}; choose from {', '.join(SPLITS)}")
+    if full != (data_home is not None):
+        raise ValueError(
+            "full=True and data_home, the folder or zip of a copy of When in Rome, go together"
+        )
+    if data_home is not None:
+        from mircourse import wheninrome
+
+        return [piece for piece in wheninrome.load(data_home) if split in (None, piece.split)]
     members = registry.arrays("chords/analyses.npz")
     labels = json.loads(members["analyses"].tobytes())
     start = members["start"]

@@ -7,9 +7,9 @@
 [0, 7, 9, 5]
 
 Numerals are read as RomanText reads them (Tymoczko et al., 2019). Upper case is major, lower case
-minor; ``o``, ``ø`` and ``+`` make a triad diminished, half-diminished or augmented. The seventh is
-the key's own unless ``o7`` or ``ø7`` say otherwise. In minor, ``VI`` and ``VII`` stand on the
-natural degrees, ``vi`` and ``vii`` on the raised ones.
+minor; ``o``, ``ø`` (or ``/o``) and ``+`` make a triad diminished, half-diminished or augmented.
+The seventh is the key's own unless ``o7``, ``ø7``, ``M7`` or ``d7`` (the dominant's) say otherwise.
+In minor, ``VI`` and ``VII`` stand on the natural degrees, ``vi`` and ``vii`` on the raised ones.
 
 Lesson: book/index
 """
@@ -40,17 +40,17 @@ _FIGURES = {
     **dict.fromkeys(("42", "2", "642"), (3, 7)),
     "9": (0, 9),
 }
-# Chords with names of their own: numeral, pitch classes above the tonic, bass first.
-_NAMED = {
-    "It": (4, 6, (8, 0, 6), ("", "6")),
-    "Ger": (4, 6, (8, 0, 3, 6), ("", "6", "65")),
-    "Fr": (2, 2, (8, 0, 2, 6), ("", "6", "43")),
+# Augmented sixths: degree, members above the tonic, and what a figure of 6 or none stands for.
+_SIXTHS = {
+    "It": (4, {1: 6, 3: 8, 5: 12}, "6"),
+    "Ger": (4, {1: 6, 3: 8, 5: 12, 7: 15}, "65"),
+    "Fr": (2, {1: 2, 3: 6, 5: 8, 7: 12}, "43"),
 }
 _NUMERAL = re.compile(
-    r"(?P<accidental>b{0,2}|#{0,2})(?P<numeral>(?i:vii|vi|v|iv|iii|ii|i))"
-    r"(?P<mark>ø|o|\+)?(?P<figure>[0-9/]*)"
+    r"(?P<accidental>b{0,2}|#{0,2}|-)(?P<numeral>(?i:vii|vi|v|iv|iii|ii|i))"
+    r"(?P<mark>ø|/o|o|\+)?(?P<seventh>maj|M|d)?(?P<figure>[0-9/]*)"
 )
-_NAMED_CHORD = re.compile(r"(It|Ger|Fr)(?P<figure>[0-9/]*)")
+_SIXTH = re.compile(r"(It|Ger|Fr)(?P<figure>[0-9/]*)")
 _ALTERED = re.compile(r"\[([^\]]*)\]")
 _KEY = re.compile(r"([A-Ga-g])(b{0,2}|#{0,2}|-{0,2})(?:[ ]*(major|minor|maj|min|m))?")
 _PLAIN = str.maketrans({"♭": "b", "♯": "#", "°": "o", "º": "o", "Ø": "ø", "−": "-"})
@@ -78,6 +78,21 @@ class Chord:
     bass: int
     pitch_classes: tuple[bool, ...]
     degree: int | None = None
+
+    @property
+    def inversion(self) -> int:
+        """Which member is the bass: 0 the root, 1 the third, 2 the fifth, 3 the seventh."""
+        return (0, 3, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3)[(self.bass - self.root) % 12]
+
+    @property
+    def quality(self) -> str:
+        """Of the triad: "major", "minor", "dim", "aug", or "other" where it has no third."""
+        has = [self.pitch_classes[(self.root + step) % 12] for step in range(12)]
+        if has[3] == has[4]:
+            return "other"
+        if has[7] or not has[8 if has[4] else 6]:
+            return "major" if has[4] else "minor"
+        return "aug" if has[4] else "dim"
 
 
 class Key(NamedTuple):
@@ -189,7 +204,7 @@ def numeral(symbol: str, key: Key) -> Chord:
     """
     plain = symbol.translate(_PLAIN)
     altered = [part for group in _ALTERED.findall(plain) for part in re.split(r"(?=no)", group)]
-    head, *applied = re.split(r"/(?=[b#]*[ivIV])", _ALTERED.sub("", plain))
+    head, *applied = re.split(r"/(?=[b#-]*[ivIV])", _ALTERED.sub("", plain))
     for above in reversed(applied):
         match = _NUMERAL.fullmatch(above)
         if match is None:
@@ -213,25 +228,29 @@ def numeral(symbol: str, key: Key) -> Chord:
 def _members(head: str, mode: str, symbol: str) -> tuple[int, dict[int, int | None], int]:
     """Return degree, pitch above the tonic of each member (1, 3, 5, 7, 9), and the bass member."""
     head = re.sub(r"^N(?=\d|$)", "bII", re.sub(r"^Cad", "I" if mode == "major" else "i", head))
-    named = _NAMED_CHORD.fullmatch(head)
-    if named is not None and _digits(named) in _NAMED[named[1]][3]:
-        degree, root, pitches, _ = _NAMED[named[1]]
-        others = [pitch for pitch in pitches if pitch != root]
-        return degree, dict(zip((1, 3, 5, 7), (root, *others), strict=False)), 3
+    sixth = _SIXTH.fullmatch(head)
+    if sixth is not None:
+        degree, pitches, usual = _SIXTHS[sixth[1]]
+        figure = usual if _digits(sixth) in ("", "6") else _digits(sixth)
+        bass, largest = _FIGURES.get(figure, (0, 0))
+        if largest != max(pitches):
+            raise ValueError(f"unknown Roman numeral {symbol!r}")
+        return degree, dict(pitches), 2 * bass + 1
     match = _NUMERAL.fullmatch(head)
     if match is None or _digits(match) not in _FIGURES:
         raise ValueError(f"unknown Roman numeral {symbol!r}")
     bass, largest = _FIGURES[_digits(match)]
     mark = match["mark"] or ""
     quality = "major" if match["numeral"].isupper() else "minor"
-    quality = {"o": "dim", "ø": "dim", "+": "aug"}.get(mark, quality)
+    quality = {"o": "dim", "ø": "dim", "/o": "dim", "+": "aug"}.get(mark, quality)
     root, degree = _root(match, mode), _degree(match)
     third, fifth = _TRIADS[quality]
     members: dict[int, int | None] = {1: root, 3: root + third, 5: root + fifth}
     if largest >= 7:
         own = _step(degree + 6, mode) - 12 * (degree > 1)
         above = (own - root) % 12
-        seventh = {"o": 9, "ø": 10}.get(mark, above)
+        seventh = {"o": 9, "ø": 10, "/o": 10}.get(mark, above)
+        seventh = {"maj": 11, "M": 11, "d": 10}.get(match["seventh"] or "", seventh)
         members[7] = root + seventh
     if largest >= 9:
         members[9] = _step(degree + 1, mode)
@@ -260,7 +279,7 @@ def _alter(
 def _root(match: re.Match[str], mode: str) -> int:
     """Return the root of a numeral in semitones above the tonic."""
     degree, sharp = _degree(match), match["accidental"].count("#")
-    flat = match["accidental"].count("b")
+    flat = match["accidental"].count("b") + match["accidental"].count("-")
     if mode == "minor" and degree in (6, 7):
         # A sharp before vi or a flat before VI says only what the case says already.
         if match["numeral"].islower():
