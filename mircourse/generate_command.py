@@ -1,31 +1,32 @@
-"""The command ``mircourse generate``: music in a style, as MIDI, ABC, audio or a drawn score."""
+"""The command ``mircourse generate``: music in a style, or on the way from one melody to another.
+
+What goes from melody to melody is in `mircourse.interpolate_command`.
+"""
 
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mircourse import interpolate_command
 from mircourse.files import write_whole
+from mircourse.musicfiles import SUFFIXES, check_targets, content
 
 if TYPE_CHECKING:
     import numpy as np
 
     from mircourse.scores import Piece
 
-SUFFIXES = (".mid", ".abc", ".wav", ".svg")
 WEIGHTS = "musictransformer-styles"
 _TOKENS_A_BAR = 256  # more than the fullest bar has: a limit for a model that marks no bars
-_SAMPLE_RATE = 44100
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options to the parser of ``mircourse generate``; ``args.run`` carries it out."""
     parser.add_argument(
         "--style",
-        required=True,
         help="chorale, madrigal, trecento, beethoven, 'haydn and mozart', reel, hornpipe, jig, air "
         "or 'slip jig'; hyphens stand for spaces",
     )
@@ -55,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", type=Path, metavar="FILE", help="a model of your own, from weights.save"
     )
+    interpolate_command.add_arguments(parser)
     parser.set_defaults(run=run)
 
 
@@ -66,15 +68,19 @@ def run(args: argparse.Namespace) -> int:
     int
         0 if every file is there, 1 if something was wrong, 130 if interrupted.
     """
+    if args.start is not None or args.end is not None:
+        return interpolate_command.run(args)
     from mircourse import styles
 
-    style = args.style.replace("-", " ")
     try:
+        if args.style is None:
+            raise ValueError("say which --style, or two melodies: --from a.mid --to b.mid")
+        style = args.style.replace("-", " ")
         styles.number(style)
         _check(args, one_voice=style in styles.TUNES)
         piece, bars = _compose(args, style)
         for target in args.output:
-            write_whole(target, _content(piece, target.suffix.lower()))
+            write_whole(target, content(piece, target.suffix.lower()))
             print(f"{target}: {bars} bars, {len(piece.notes)} notes")
     except (ValueError, OSError) as error:
         print(f"mircourse: {error}", file=sys.stderr)
@@ -91,16 +97,7 @@ def _check(args: argparse.Namespace, *, one_voice: bool) -> None:
         raise ValueError(
             f"--bars must be 1 or more and --seed 0 or more, got {args.bars} and {args.seed}"
         )
-    for target in args.output:
-        suffix = target.suffix.lower()
-        if suffix not in SUFFIXES:
-            raise ValueError(f"{target} must end with one of {', '.join(SUFFIXES)}")
-        if suffix == ".abc" and not one_voice:
-            raise ValueError(
-                f"{target} would hold one voice, but this style has several: choose .mid or .svg"
-            )
-        if target.exists() and not args.overwrite:
-            raise ValueError(f"{target} is there already (--overwrite replaces it)")
+    check_targets(args.output, one_voice=one_voice, overwrite=args.overwrite)
 
 
 def _compose(args: argparse.Namespace, style: str) -> tuple[Piece, int]:
@@ -140,36 +137,3 @@ def _model(file: Path | None) -> Any:
     if not isinstance(model, MusicTransformer):
         raise ValueError(f"{file} holds a {type(model).__name__}, expected a MusicTransformer")
     return model
-
-
-def _content(piece: Piece, suffix: str) -> bytes:
-    """Return a piece as the bytes of a file of this kind."""
-    from mircourse.styles import TEMPO
-
-    if suffix == ".mid":
-        from mircourse.scores import to_midi
-
-        return to_midi(piece, tempo=TEMPO)
-    if suffix == ".abc":
-        from mircourse.abcnotation import to_abc
-
-        return to_abc(piece).encode()
-    if suffix == ".svg":
-        from mircourse.notation import engrave
-
-        return engrave(piece, measures=None).svg.encode()
-    return _sound(piece)
-
-
-def _sound(piece: Piece) -> bytes:
-    import numpy as np
-    import soundfile
-
-    from mircourse.styles import TEMPO
-    from mircourse.synth import render
-
-    audio = render(piece, tempo=TEMPO, sample_rate=_SAMPLE_RATE)
-    stream = io.BytesIO()
-    peak = max(float(np.abs(audio).max()), 1e-9)
-    soundfile.write(stream, 0.9 * audio / peak, _SAMPLE_RATE, format="WAV")
-    return stream.getvalue()
