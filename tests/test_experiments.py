@@ -344,6 +344,21 @@ def test_a_claim_that_holds_in_one_task_holds_when():
         result.difference("square", "tall")
 
 
+@pytest.mark.parametrize(
+    ("values", "together"),
+    [
+        (("holds", "holds"), "holds"),
+        (("holds", "fails"), "holds-when"),
+        (("holds-when", "holds-when"), "holds-when"),
+        (("holds-when", "fails"), "holds-when"),
+        (("fails", "fails"), "fails"),
+    ],
+)
+def test_verdicts_together(values, together):
+    parts = [definition.Verdict(value, f"note {k}") for k, value in enumerate(values)]
+    assert definition.both(*parts) == definition.Verdict(together, "note 0; note 1")
+
+
 def test_a_row_that_ran_once_is_compared_with_every_seed():
     outcomes = {"tall": CLEAR, "once": BASE[:1]}
     made = fixed(outcomes, rule=lambda c: c.verdict("tall", "once"))

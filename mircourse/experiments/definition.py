@@ -91,9 +91,9 @@ class Verdict:
 
 
 def both(*verdicts: Verdict) -> Verdict:
-    """Return one verdict of several: it holds if all do, holds-when if some do."""
-    held = [verdict.value == "holds" for verdict in verdicts]
-    value = "holds" if all(held) else "holds-when" if any(held) else "fails"
+    """Return one verdict of several: it holds if all do, fails if all do, else holds-when."""
+    values = {verdict.value for verdict in verdicts}
+    value = values.pop() if len(values) == 1 else "holds-when"
     return Verdict(value, "; ".join(verdict.note for verdict in verdicts))
 
 
