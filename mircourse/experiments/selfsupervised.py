@@ -149,7 +149,8 @@ def pretrained(
 
         training.seed_everything(seed)
         arguments = NETWORKS[domain]
-        model = ContrastiveCNN(**arguments).to(memory_format=torch.channels_last)
+        model: Any = ContrastiveCNN(**arguments)
+        model = model.to(memory_format=torch.channels_last)
         began = time.perf_counter()
         views: Callable[[Tensor], Tensor]
         if domain == "instruments":
