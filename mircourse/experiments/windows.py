@@ -81,7 +81,7 @@ def windows(fast: bool = False) -> tuple[Window, ...]:
         for _, _, piece, start in cut[: FAST_WINDOWS if fast else MOST]:
             notes = piece.excerpt(start, start + QUARTERS).notes
             if len(notes):
-                work = re.sub(r"-movement\d+$", "", piece.family or piece.id)
+                work = re.sub(r"-movement.*", "", piece.family or piece.id)
                 found.append(Window(notes, label, work))
     return tuple(found)
 
