@@ -60,7 +60,7 @@ def embeddings(model: nn.Module, x: ArrayLike | Tensor, *, batch_size: int = 64)
 
 
 def linear_probe(
-    x: ArrayLike, y: ArrayLike, *, strength: float = 1.0
+    x: ArrayLike, y: ArrayLike, *, strength: float = 1.0, unlabelled: ArrayLike | None = None
 ) -> Any:  # a scikit-learn pipeline
     """Fit a logistic regression to standardised vectors.
 
@@ -74,6 +74,9 @@ def linear_probe(
         Labels, of two classes or more.
     strength : float
         Inverse of the regularisation, above 0; choose it on held-out data (`best_strength`).
+    unlabelled : array, shape (M, D), optional
+        Vectors to take the mean and deviation from. With few labels theirs are poor, and where
+        there are labels for some there usually is more without.
 
     Returns
     -------
@@ -94,8 +97,10 @@ def linear_probe(
     if len(classes) < 2:
         raise ValueError(f"a probe needs two classes or more, got {classes.tolist()} alone")
     regression = LogisticRegression(C=strength, max_iter=2000, tol=1e-3)
+    scale = StandardScaler().fit(vectors if unlabelled is None else np.asarray(unlabelled))
     with _few_labels():
-        return make_pipeline(StandardScaler(), regression).fit(vectors, labels)
+        regression.fit(scale.transform(vectors), labels)
+    return make_pipeline(scale, regression)
 
 
 def best_strength(
@@ -104,14 +109,17 @@ def best_strength(
     *,
     held_out: tuple[ArrayLike, ArrayLike],
     strengths: Sequence[float] = STRENGTHS,
+    unlabelled: ArrayLike | None = None,
 ) -> float:
     """Return the strength whose probe of `x` and `y` reads held-out vectors and labels best.
 
-    Of equally good ones it is the smallest.
+    Of equally good ones it is the smallest. The rest is as in `linear_probe`.
 
     Lesson: book/index
     """
-    scores = [linear_probe(x, y, strength=s).score(*held_out) for s in strengths]
+    scores = [
+        linear_probe(x, y, strength=s, unlabelled=unlabelled).score(*held_out) for s in strengths
+    ]
     return float(strengths[int(np.argmax(scores))])
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mircourse import recordings
-from mircourse.experiments import contrastive, dances, geometry, selfsupervised
+from mircourse.experiments import contrastive, dances, geometry, selfsupervised, timbres
 from mircourse.experiments import definition as defined
 from mircourse.experiments.comparison import Comparison
 from mircourse.experiments.runner import Outcome, run_units, stored, units
@@ -46,6 +46,7 @@ NAMES = (
     ("name", "row", "task"),
     [
         ("labels", "SimCLR", "instruments, 1 %"),
+        ("labels", "SimCLR, rendered notes", "instruments, 1 %"),
         ("labels", "SimCLR, k-NN", "dances, 10 %"),
         ("labels", "from scratch", "dances, 10 %"),
         ("augmentations", "without speeds", "instruments, 10 %"),
@@ -117,6 +118,16 @@ def test_views_of_tunes_are_excerpts_of_one_key():
     assert (cut.diff(dim=2) == 1).all()
 
 
+def test_views_of_a_timbre_are_its_notes():
+    torch.manual_seed(0)
+    x = torch.arange(5.0)[:, None, None].expand(60, 5, 8, 9)
+    views = timbres.PitchViews()
+    views.masks = lambda spectrograms: spectrograms
+    note = views(x)
+    assert note.shape == (60, 8, 9) and (note == note[:, :1, :1]).all()
+    assert set(note[:, 0, 0].tolist()) == {0, 1, 2, 3, 4}
+
+
 def test_uniformity_is_that_of_the_package():
     from mircourse.contrastive import uniformity
 
@@ -143,7 +154,7 @@ def test_the_rule_looks_at_few_labels_only():
         outcomes = {
             (row.name, task): outcome(few if row.name == "SimCLR" and task in FEW else 0.5)
             for row in experiment.rows
-            for task in experiment.tasks
+            for task in experiment.tasks_of(row)
         }
         assert experiment.rule(Comparison(experiment, outcomes)).value == verdict
 

@@ -264,6 +264,12 @@ def test_a_linear_probe_is_a_logistic_regression_of_standardised_vectors():
     wanted = LogisticRegression(C=0.3, max_iter=2000, tol=1e-3).fit(z, y)
     np.testing.assert_allclose(probe[-1].coef_, wanted.coef_, atol=1e-6)
     assert probe.score(*clusters(seed=1)) > 0.8
+    more, _ = clusters(seed=2)
+    probe = linear_probe(x, y, strength=0.3, unlabelled=more)
+    z = (x - more.mean(0)) / more.std(0)
+    wanted = LogisticRegression(C=0.3, max_iter=2000, tol=1e-3).fit(z, y)
+    np.testing.assert_allclose(probe[-1].coef_, wanted.coef_, atol=1e-6)
+    np.testing.assert_array_equal(probe.predict(x), wanted.predict(z))
 
 
 def test_the_strength_is_that_which_reads_held_out_vectors_best():

@@ -34,7 +34,7 @@ from mircourse.contrastive import (
     knn_probe,
     linear_probe,
 )
-from mircourse.experiments import dances, instruments
+from mircourse.experiments import dances, instruments, timbres
 from mircourse.experiments.remembered import Trained, kept
 from mircourse.experiments.runner import cache_dir
 
@@ -130,7 +130,8 @@ def pretrained(
     ----------
     settings : mapping
         What differs from the domain's `RECIPES`: ``epochs``, ``batch_size``, ``lr``,
-        ``temperature``, ``negatives``, and for notes ``without`` and ``strong``.
+        ``temperature``, ``negatives``; for notes ``without`` and ``strong``, or ``source``:
+        "rendered" learns from the instruments of `mircourse.experiments.timbres` instead.
     domain, held_out : str
         See the module.
     seed : int
@@ -153,10 +154,13 @@ def pretrained(
         model = model.to(memory_format=torch.channels_last)
         began = time.perf_counter()
         views: Callable[[Tensor], Tensor]
-        if domain == "instruments":
+        if recipe.get("source") == "rendered":
+            x: Any = timbres.spectrograms(arguments, seconds=HEARD, fast=fast)  # (N, K, F, T)
+            views = timbres.PitchViews()
+        elif domain == "instruments":
             some = {name: recipe[name] for name in ("without", "strong") if name in recipe}
             learn, _ = instruments.split(_task(domain, held_out))
-            x: Any = learn.audio(instruments.SECONDS)  # (N, n)
+            x = learn.audio(instruments.SECONDS)  # (N, n)
             views = note_views(model.encoder, **some)
         else:
             x = tune_inputs(held_out, fast=fast)  # (N, K, F, T)
@@ -278,12 +282,18 @@ def probe(
         fitted, parameters = knn_probe(vectors(learn), _labels(domain, learn)), 0
     else:
         tune, check = labelled(domain, "valid", fraction=fraction, seed=seed, fast=fast)
+        # Of all that is not held out, the labels of most untold.
+        seen, _ = labelled(domain, held_out, fraction=1.0, seed=seed, fast=fast)
+        unlabelled = vectors(seen)
         strength = best_strength(
             vectors(tune),
             _labels(domain, tune),
             held_out=(vectors(check), _labels(domain, check)),
+            unlabelled=unlabelled,
         )
-        fitted = linear_probe(vectors(learn), _labels(domain, learn), strength=strength)
+        fitted = linear_probe(
+            vectors(learn), _labels(domain, learn), strength=strength, unlabelled=unlabelled
+        )
         parameters = int(fitted[-1].coef_.size + fitted[-1].intercept_.size)
     right = fitted.predict(vectors(score)) == _labels(domain, score)
     return {
