@@ -116,14 +116,16 @@ def codes(model: MelodyVAE, symbols: NDArray[np.int64], *, batch_size: int = 128
     return torch.cat([model.encode(part)[0] for part in x.split(batch_size)])
 
 
-def tunes_of(style: str, *, split: str) -> list[Piece]:
+@functools.cache
+def tunes_of(style: str, *, split: str) -> tuple[Piece, ...]:
     """Return the tunes of one of `STYLES` in duple time: 4/4, 2/2 or 2/4.
 
     The metre would give much of the style away. An "air" is a tune of Aird's, whatever its type.
     """
     from mircourse import styles
 
-    return [p for p in styles.pieces(style, split=split) if p.meter in DUPLE and len(p.notes)]
+    found = styles.pieces(style, split=split)
+    return tuple(piece for piece in found if piece.meter in DUPLE and len(piece.notes))
 
 
 def learn(model: MelodyVAE, *, seed: int = 0, most: int | None = None) -> AttributeVectors:
