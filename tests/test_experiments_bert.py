@@ -168,6 +168,20 @@ def test_a_network_is_pretrained_once_and_kept(monkeypatch):
         bert.pretrained("tunes", seed=2, fast=True)
 
 
+def test_masking_alone_is_another_network_kept_apart(monkeypatch):
+    both, alone = (bert.pretrained("tunes", seed=1, fast=True, next_weight=w) for w in (1.0, 0.0))
+    start = bert.new(seed=1)
+    # The answer to the second question starts with no bias, and without that question keeps none.
+    assert torch.equal(alone.nsp_head.bias, start.nsp_head.bias)
+    assert not torch.equal(both.nsp_head.bias, start.nsp_head.bias)
+    assert not torch.equal(alone.mlm_head[0].weight, start.mlm_head[0].weight)
+    seen = []
+    monkeypatch.setattr(bert, "kept", lambda kind, recipe, train: (seen.append(recipe), 0.0))
+    bert.pretrained("tunes", seed=1, fast=True)
+    tunes = bert.CORPORA["tunes"]  # the key under which networks are kept, which must not change
+    assert seen == [[bert.VERSION, bert.NETWORK, bert.PRETRAINING, tunes, "notes", 1, True]]
+
+
 @pytest.mark.parametrize("settings", METHODS, ids=lambda s: s["method"])
 def test_every_way_of_learning_scores_the_same_items(settings):
     made = bert.score(settings, corpus="tunes", share="1 %", seed=0, fast=True, held_out="valid")
@@ -234,8 +248,46 @@ def test_keys_are_those_of_the_moved_tunes():
     assert len(np.unique(asked.answer)) == 12
 
 
+def of(row, *columns):
+    """One excerpt and the positions that are asked about."""
+    where = np.array(columns)
+    nothing = np.zeros(len(where), np.int64)
+    return probes.Asked(torch.tensor([row]), nothing, where, nothing, ["a"] * len(where))
+
+
+def test_counts_of_an_excerpt_by_hand():
+    row = [CLS, *played((60, 24), (62, 12), (72, 48), (67, 24)), SEP, PAD]
+    share = probes.counts("key", of(row, 1, 4))
+    expected = np.zeros(12)
+    expected[[0, 2, 7]] = 0.5, 0.25, 0.25
+    np.testing.assert_allclose(share, [expected, expected])
+
+    waits = probes.counts("place in the bar", of(row, 1, 4, 10)).reshape(3, 8, -1)
+    assert (waits.sum(axis=2) == 1).all()
+    found = waits.argmax(axis=2) * 6  # steps from onset to onset, before and after
+    assert found.tolist() == [
+        [0, 0, 0, 0, 24, 12, 48, 0],
+        [0, 0, 0, 24, 12, 48, 0, 0],
+        [0, 24, 12, 48, 0, 0, 0, 0],
+    ]
+    with pytest.raises(ValueError, match="got 'hidden pitch'"):
+        probes.counts("hidden pitch", of(row, 1))
+
+
+def test_counting_fills_what_it_has_seen():
+    scale = played(*((p, 24) for p in (60, 61, 63, 66, 70, 75, 81, 88)))
+    row = np.array([CLS, *scale, SEP])
+    riddle = np.where(units_of(row) == 10, MASK, row)
+    assert probes.between(of(row.tolist()), of(riddle.tolist(), 10)).tolist() == [row[10] % 12]
+
+
 def test_probes_score_every_question():
-    for network, embeddings in ((None, True), ("pretrained", True), ("untrained", False)):
+    for question in probes.QUESTIONS:
+        settings = {"network": "none", "embeddings": False}
+        made = probes.probe(settings, question=question, seed=0, fast=True, held_out="valid")
+        assert len(made["scores"]) == len(probes.asked(question, "valid", True).answer)
+    networks = ((None, True), ("pretrained", True), ("masking alone", False), ("untrained", False))
+    for network, embeddings in networks:
         settings = {"network": network, "embeddings": embeddings}
         made = probes.probe(settings, question="key", seed=0, fast=True, held_out="valid")
         assert len(made["scores"]) == len(probes.asked("key", "valid", True).answer)

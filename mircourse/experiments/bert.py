@@ -95,7 +95,9 @@ def continuations(corpus: str, split: str, fast: bool = False) -> Continuations:
     return Continuations(pieces[:30] if fast else pieces, bars=found["bars"])
 
 
-def pretrained(corpus: str, *, seed: int, fast: bool, units: Units = "notes") -> MusicBERT:
+def pretrained(
+    corpus: str, *, seed: int, fast: bool, units: Units = "notes", next_weight: float = 1.0
+) -> MusicBERT:
     """Return a network pretrained on the train split of a corpus; trained once, then recalled.
 
     Training that was stopped goes on after its last epoch.
@@ -109,12 +111,14 @@ def pretrained(corpus: str, *, seed: int, fast: bool, units: Units = "notes") ->
         One epoch on a few pieces.
     units : {"notes", "tokens"}
         What is hidden together, see `mircourse.pretraining`.
+    next_weight : float
+        What the question of the next phrase counts; at 0 hidden events alone are learnt from.
     """
 
     def train(folder: Path) -> Trained:
         model = new(seed=seed)
         result = training.fit(
-            PretrainingTask(model, lr=PRETRAINING["lr"]),
+            PretrainingTask(model, lr=PRETRAINING["lr"], next_weight=next_weight),
             loader(
                 continuations(corpus, "train", fast),
                 Masking(units=units, rate=PRETRAINING["rate"]),
@@ -128,6 +132,8 @@ def pretrained(corpus: str, *, seed: int, fast: bool, units: Units = "notes") ->
         return Trained(model, NETWORK, result.seconds)
 
     recipe = [VERSION, NETWORK, PRETRAINING, CORPORA[corpus], units, seed, fast]
+    if next_weight != 1:  # what is kept of the usual one is found under the recipe as it was
+        recipe.append({"next_weight": next_weight})
     return kept("bert", recipe, train)[0]
 
 
@@ -246,6 +252,7 @@ def score(
     settings : mapping
         ``method``: "majority", "n-grams" (with ``kinds``), "pretrained", "from scratch" or
         "frozen", which is a logistic regression on what the pretrained network makes of a row.
+        ``next_weight``, if it is there, says how "pretrained" was: see `pretrained`.
     corpus : {"tunes", "movements"}
     share : str
         One of `SHARES`.
@@ -321,7 +328,12 @@ def _tuned(
 ) -> tuple[NDArray[np.int64], int]:
     recipe = TUNING[settings["method"]] | dict(settings.get("recipe", {}))
     start = settings["method"] == "pretrained"
-    bert = pretrained(corpus, seed=seed, fast=fast) if start else new(seed=seed)
+    next_weight = settings.get("next_weight", 1.0)
+    bert = (
+        pretrained(corpus, seed=seed, fast=fast, next_weight=next_weight)
+        if start
+        else new(seed=seed)
+    )
     training.seed_everything(seed)
     model = SequenceClassifier(bert, n_classes(corpus))
     weights = None

@@ -11,7 +11,9 @@ hidden pitch      pitch class of the note, when its on and off are hidden
 ================= ====================================================================
 
 The tunes are the duple ones of Ryan and O'Neill. Probes learn from the train split, where the
-network was pretrained without these labels.
+network was pretrained without these labels. Beside them stands what counting finds without any
+network: of the key, from the pitch classes of the whole excerpt; of the place, from the times
+between the notes around; of the hidden pitch, from the intervals around it.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mircourse.events import CLS, MASK, NOTE_OFF, PAD, SEP, steps_after
-from mircourse.experiments import bert, dances
+from mircourse.experiments import bert, dances, grams
 from mircourse.phrases import MAX_TOKENS, tokens_of, tonic_of, transposed
 from mircourse.pretraining import units_of
 
@@ -38,6 +40,9 @@ BARS = 4
 NOTES = 6  # of each excerpt that are asked about
 STRENGTH = 0.1
 STEPS_A_BAR = 192
+AROUND = 4  # times between notes that are counted on either side of a note
+_GRAIN = 6  # steps: half a sixteenth
+_WAITS = 33  # grains, from 0; longer times count as the last
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +122,52 @@ def states(model: bert.MusicBERT, some: Asked, *, embeddings: bool) -> NDArray[n
     return torch.cat(parts)[some.row, some.column].double().numpy()  # (N, T, D) -> (Q, D)
 
 
+def counts(question: str, some: Asked) -> NDArray[np.float64]:
+    """Return what counting says of each note-on that is asked about.
+
+    Parameters
+    ----------
+    question : {"key", "place in the bar"}
+    some : Asked
+
+    Returns
+    -------
+    ndarray of float, (Q, F)
+        For the key the share of each of twelve pitch classes in the excerpt; for the place the
+        `AROUND` times from onset to onset before the note and after it, one-hot, 0 where there is
+        no other note.
+
+    Raises
+    ------
+    ValueError
+        If the question is another one.
+    """
+    rows = some.rows.numpy()
+    if question == "key":
+        made = np.stack([np.bincount(row[row < NOTE_OFF] % 12, minlength=12) for row in rows])
+        return (made / made.sum(axis=1, keepdims=True).clip(1))[some.row]
+    if question != "place in the bar":
+        raise ValueError(f"counts are of key and place in the bar, got {question!r}")
+    one_hot = np.eye(_WAITS)
+    found = []
+    for row, column in zip(some.row, some.column, strict=True):
+        tokens = rows[row]
+        at = np.flatnonzero(tokens < NOTE_OFF)
+        wait = np.diff(steps_after(tokens)[at]) // _GRAIN
+        wide = np.pad(np.minimum(wait, _WAITS - 1), AROUND)
+        k = int(np.searchsorted(at, column))  # wait k - 1 ends at this note, wait k begins there
+        found.append(one_hot[wide[k : k + 2 * AROUND]].ravel())
+    return np.stack(found)
+
+
+def between(learn: Asked, held: Asked) -> NDArray[np.int64]:
+    """Return the pitch class that `grams.Between`, learnt from some excerpts, says of others."""
+    model = grams.Between().fit(list(learn.rows.numpy()))
+    rows = held.rows.numpy()
+    places = zip(held.row.tolist(), held.column.tolist(), strict=True)
+    return np.array([model.guess(rows[i], j) for i, j in places]) % 12
+
+
 def probe(
     settings: Mapping[str, Any], *, question: str, seed: int, fast: bool, held_out: str = "test"
 ) -> dict[str, Any]:
@@ -125,8 +176,9 @@ def probe(
     Parameters
     ----------
     settings : mapping
-        ``network``: "pretrained", "untrained" or None for the commonest answer; ``embeddings``:
-        whether the token alone is looked at.
+        ``network``: "pretrained", "masking alone" (pretrained without the question of the next
+        phrase), "untrained", "none" for what counting finds, or None for the commonest answer;
+        ``embeddings``: whether the token alone is looked at.
     question : str
         One of `QUESTIONS`.
     seed : int
@@ -146,13 +198,18 @@ def probe(
 
     began = time.perf_counter()
     learn, held = (asked(question, split, fast) for split in ("train", held_out))
-    parameters = 0
-    if settings["network"] is None:
+    network, parameters = settings["network"], 0
+    if network is None:
         prediction = np.full(len(held.answer), np.bincount(learn.answer).argmax())
+    elif network == "none" and question == "hidden pitch":
+        # Counted in excerpts of which nothing is hidden.
+        prediction = between(asked("key", "train", fast), held)
     else:
-        trained = settings["network"] == "pretrained"
-        model = bert.pretrained("tunes", seed=seed, fast=fast) if trained else bert.new(seed=seed)
-        x, y = (states(model, s, embeddings=settings["embeddings"]) for s in (learn, held))
+        if network == "none":
+            x, y = (counts(question, some) for some in (learn, held))
+        else:
+            model = _network(network, seed=seed, fast=fast)
+            x, y = (states(model, s, embeddings=settings["embeddings"]) for s in (learn, held))
         regression = LogisticRegression(C=STRENGTH, max_iter=300, tol=1e-3)
         made = make_pipeline(StandardScaler(), regression).fit(x, learn.answer)
         prediction = made.predict(y)
@@ -163,3 +220,10 @@ def probe(
         "parameters": parameters,
         "seconds": time.perf_counter() - began,
     }
+
+
+def _network(name: str, *, seed: int, fast: bool) -> bert.MusicBERT:
+    if name == "untrained":
+        return bert.new(seed=seed)
+    next_weight = {"pretrained": 1.0, "masking alone": 0.0}[name]
+    return bert.pretrained("tunes", seed=seed, fast=fast, next_weight=next_weight)

@@ -166,6 +166,13 @@ def more_than_tokens(found: Comparison) -> Verdict:
             {"network": None, "embeddings": True},
             deterministic=True,
         ),
+        Row(
+            "counting",
+            "baseline",
+            {"network": "none", "embeddings": False},
+            deterministic=True,
+            note="of pitch classes, of times between notes, of intervals around; no network",
+        ),
         Row("token embedding", "baseline", {"network": "pretrained", "embeddings": True}),
         Row("untrained network", "baseline", {"network": "untrained", "embeddings": False}),
         Row("hidden states", "ours", {"network": "pretrained", "embeddings": False}),
