@@ -16,7 +16,7 @@ from mircourse.experiments.benchmark import Timing
 from mircourse.experiments.definition import Metric
 from mircourse.experiments.report import describe_metric, provenance
 from mircourse.experiments.runner import describe_device
-from mircourse.intervals import bootstrap_statistic
+from mircourse.intervals import Interval, bootstrap_statistic
 from mircourse.notegraph import TICKS, note_edges
 from parts.beside import beside, seconds
 
@@ -113,7 +113,7 @@ def music(n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 def growth(command: str, *, fast: bool) -> dict[str, Any]:
     """Return the result of how time grows: the slope of log time over log notes."""
-    sizes = (100, 300) if fast else NOTES
+    sizes = (100, 200, 400) if fast else NOTES
     cases = {n: music(n) for n in sizes}
     often = {n: max(1, 20_000 // n) for n in sizes}
     steps: dict[int, Callable[[], Any]] = {
@@ -126,18 +126,36 @@ def growth(command: str, *, fast: bool) -> dict[str, Any]:
     times = np.array([[seconds(steps[n]) / often[n] for n in sizes] for _ in range(rounds)])
     edges = [note_edges(*cases[n])[0].shape[1] for n in sizes]
 
-    def slope(index: NDArray[np.int64]) -> float:
-        return float(np.polyfit(np.log(sizes), np.log(np.median(times[index], axis=0)), 1)[0])
-
-    found = bootstrap_statistic(slope, rounds)
-    verdict = "holds" if found.high <= AT_MOST else "fails"
     median = np.median(times, axis=0)
     each = ", ".join(f"{n:,} notes {1e3 * t:.3g} ms" for n, t in zip(sizes, median, strict=True))
+    # A call takes its time with few notes already: over all sizes the slope is too kind.
+    rows = []
+    for part in (slice(None), slice(-2, None)):
+        found = _slope(np.array(sizes[part]), times[:, part])
+        low, high = found.low, found.high
+        rows.append(
+            {
+                "name": "build_note_graph",
+                "kind": "ours",
+                "task": f"{sizes[part][0]:,} to {sizes[part][-1]:,} notes",
+                "parameters": 0,
+                "seeds": [0],
+                "scores": [found.mean],
+                "mean": found.mean,
+                "interval": [low, high],
+                "note": f"{each}; {edges[-1]:,} edges at most",
+                "seconds": float(median[-1]),
+            }
+        )
+    held = [row["interval"][1] <= AT_MOST for row in rows]
     return {
         "experiment": "bench-graph-growth",
         "claim": GROWTH_CLAIM,
-        "verdict": verdict,
-        "verdict_note": f"{found.mean:.2f} [{found.low:.2f}, {found.high:.2f}]: {each}",
+        "verdict": "holds" if all(held) else "holds-when" if any(held) else "fails",
+        "verdict_note": "; ".join(
+            f"{row['task']}: {row['mean']:.2f} [{row['interval'][0]:.2f}, {row['interval'][1]:.2f}]"
+            for row in rows
+        ),
         "command": command,
         "device": describe_device(),
         "wall_seconds": round(float(times.sum()), 1),
@@ -145,21 +163,17 @@ def growth(command: str, *, fast: bool) -> dict[str, Any]:
         "metric": describe_metric(Metric("exponent", higher_is_better=False)),
         "split": "",
         "groups": "rounds",
-        "rows": [
-            {
-                "name": "build_note_graph",
-                "kind": "ours",
-                "task": f"{sizes[0]:,} to {sizes[-1]:,} notes",
-                "parameters": 0,
-                "seeds": [0],
-                "scores": [found.mean],
-                "mean": found.mean,
-                "interval": [found.low, found.high],
-                "note": f"{each}; {edges[-1]:,} edges at most",
-                "seconds": float(median[-1]),
-            }
-        ],
+        "rows": rows,
     }
+
+
+def _slope(sizes: NDArray[np.int64], times: NDArray[np.float64]) -> Interval:
+    """Return the slope of log time over log size, from times (rounds, sizes)."""
+
+    def slope(index: NDArray[np.int64]) -> float:
+        return float(np.polyfit(np.log(sizes), np.log(np.median(times[index], axis=0)), 1)[0])
+
+    return bootstrap_statistic(slope, len(times))
 
 
 def _graphmuse(n: int, repeats: int) -> list[Timing]:
