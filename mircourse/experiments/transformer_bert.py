@@ -94,7 +94,7 @@ def composers(row: Row, task: str, seed: int, fast: bool) -> dict[str, Any]:
             "baseline",
             {"method": "n-grams"},
             deterministic=True,
-            note="what the phrases share, in no key; a wrong one is right half the time",
+            note="what the phrases share, in no key; half of the second phrases are wrong",
         ),
         Row("MusicBERT", "ours", LEARNT),
     ],
