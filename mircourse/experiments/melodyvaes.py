@@ -58,7 +58,7 @@ def settings_of(bars: int, decoder: str) -> dict[str, Any]:
         2 or 16.
     decoder : {"hierarchical", "flat"}
     """
-    hidden = {"hierarchical": {2: 96, 16: 96}, "flat": {2: 140, 16: 168}}[decoder][bars]
+    hidden = {"hierarchical": {2: 96, 16: 96}, "flat": {2: 150, 16: 168}}[decoder][bars]
     arguments = {
         "bars": bars,
         "latent_dim": {2: 48, 16: 128}[bars],
