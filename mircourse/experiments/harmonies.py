@@ -46,7 +46,7 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "sequence": SequenceHarmony,
     "twelve sequences": TwelveSequences,
 }
-RECIPE: dict[str, Any] = {"epochs": 20, "batch_size": 6, "lr": 0.003, "augment": False}
+RECIPE: dict[str, Any] = {"epochs": 30, "batch_size": 6, "lr": 0.003, "augment": False}
 NEIGHBOURS = (1, 2, 3, 4)  # chords before and after that the trees see one by one
 AROUND = 8  # chords on either side whose profile they see
 
