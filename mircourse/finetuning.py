@@ -5,7 +5,7 @@
 `FineTuningTask` lets what is pretrained learn more slowly than what is new; `classify` adds up what
 is said of the windows of a piece. `few` draws a share of the labels.
 
-Lesson: book/transformer/index
+Lesson: book/transformer/musicbert
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WIDTH = 2 * MAX_TOKENS + 3  # of a window
 def windows(piece: Piece, *, bars: int = 4) -> NDArray[np.int64]:
     """Return a piece as a `MusicBERT` reads it: two phrases a row, none of them twice.
 
-    Lesson: book/transformer/index
+    Lesson: book/transformer/musicbert
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def few(
 class SequenceClassifier(nn.Module):
     """A `MusicBERT` with a layer on top that tells classes apart.
 
-    Lesson: book/transformer/index
+    Lesson: book/transformer/musicbert
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def pooled(hidden_states: Tensor, tokens: Tensor) -> Tensor:
 class FineTuningTask(ClassificationTask):
     """A `ClassificationTask` whose pretrained part learns more slowly than the new layer.
 
-    Lesson: book/transformer/index
+    Lesson: book/transformer/musicbert
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ Some events are hidden, and it says what they were; two phrases stand side by si
 whether the second follows the first. Both can be learned from music without labels (Devlin et al.,
 2019). What it has to know for that then serves tasks with few labels.
 
-Lesson: book/transformer/index
+Lesson: book/transformer/musicbert
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mircourse.musictransformer import MusicTransformer
 class MusicBERT(nn.Module):
     """Bidirectional Transformer over events with heads for masked events and next phrases.
 
-    Lesson: book/transformer/index
+    Lesson: book/transformer/musicbert
 
     Parameters
     ----------

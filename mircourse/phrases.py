@@ -5,7 +5,7 @@ one. Here it comes from another melody family of the same collection, has the sa
 is moved to the same tonic and into the same register, and stood at the same place in its piece. So
 neither key, metre, register, editor nor form gives the answer away; only the music can.
 
-Lesson: book/transformer/index
+Lesson: book/transformer/musicbert
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def tokens_of(piece: Piece) -> NDArray[np.int64]:
     A 2/4 bar is played as slowly as a 4/4 bar: what one book writes in 2/4 another writes in 2/2,
     and the notes on paper would tell the books apart, not the dances.
 
-    Lesson: book/transformer/index
+    Lesson: book/transformer/musicbert
     """
     tempo = TEMPO / 2 if piece.meter == "2/4" else TEMPO
     tokens = events.encode(perform(piece, tempo=tempo))
@@ -135,7 +135,7 @@ def phrases(piece: Piece, *, bars: int = 4) -> list[Phrase]:
 
     A last phrase that lacks no more than the pickup is whole: the pickup makes up for it.
 
-    Lesson: book/transformer/index
+    Lesson: book/transformer/musicbert
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def phrases(piece: Piece, *, bars: int = 4) -> list[Phrase]:
 class Continuations:
     """Phrases that have a next one, and honest wrong ones to set beside it.
 
-    Lesson: book/transformer/index
+    Lesson: book/transformer/musicbert
 
     Parameters
     ----------

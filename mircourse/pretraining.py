@@ -1,7 +1,8 @@
 r"""Pretraining of a `MusicBERT`: masked events and next phrases (Devlin et al., 2019).
 
 Of all events 15 % are chosen. Of these, 80 % are replaced by `MASK`, 10 % by a random event, and
-10 % stay; the model shall say what stood there. Only what was chosen costs anything:
+10 % stay; the model shall say what stood there. Only what was chosen costs anything
+(:eq:`eq:tf-mlm`):
 
 .. math::
     \mathcal{L} = -\frac{1}{|M|} \sum_{t \in M} \log p(x_t \mid \tilde{x})
@@ -10,7 +11,7 @@ An event alone is easily guessed: a note-on is the next note-off of the same pit
 hidden as a whole, on and off together, and meets one fate. With ``units="tokens"`` each event
 is chosen for itself, as words are in BERT, and the difference can be measured.
 
-Lesson: book/transformer/index
+Lesson: book/transformer/musicbert
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ FIXED = -1  # the unit of a position that is never chosen
 def units_of(tokens: Any, *, units: Units = "notes") -> np.ndarray:
     """Say which positions are hidden together.
 
-    Lesson: book/transformer/index
+    Lesson: book/transformer/musicbert
 
     Parameters
     ----------
@@ -88,7 +89,7 @@ def units_of(tokens: Any, *, units: Units = "notes") -> np.ndarray:
 class Masking:
     """Choose units and hide them: the 80/10/10 rule.
 
-    Lesson: book/transformer/index
+    Lesson: book/transformer/musicbert
 
     Parameters
     ----------
@@ -304,11 +305,12 @@ def _highest(pair: Pair) -> int:
 class PretrainingTask(Task):
     """Train a `MusicBERT` with `mircourse.training.fit` on what `loader` gives.
 
-    The loss of a batch is the mean cost of a chosen event plus `next_weight` times that of the
-    question whether the second phrase follows. Scores: ``masked_accuracy``, of all chosen events;
-    ``note_accuracy``, of the note-ons among them; ``next_accuracy``.
+    The loss of a batch is the mean cost of a chosen event (:eq:`eq:tf-mlm`) plus `next_weight`
+    times that of the question whether the second phrase follows (:eq:`eq:tf-bert`). Scores:
+    ``masked_accuracy``, of all chosen events; ``note_accuracy``, of the note-ons among them;
+    ``next_accuracy``.
 
-    Lesson: book/transformer/index
+    Lesson: book/transformer/musicbert
 
     Parameters
     ----------

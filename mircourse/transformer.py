@@ -4,7 +4,7 @@
 distances, `PositionalEncoding` positions. `MusicTransformer` writes music event by event;
 `MusicBERT` reads it in both directions.
 
-Lessons: book/transformer/attention, book/transformer/musictransformer
+Lessons: book/transformer/attention, book/transformer/musictransformer, book/transformer/musicbert
 """
 
 from __future__ import annotations

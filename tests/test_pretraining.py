@@ -244,7 +244,7 @@ def model():
 
 
 def test_the_loss_is_eq_tf_mlm_and_the_question(source, model):
-    """eq:tf-mlm, position by position, from the logits of all of them."""
+    """eq:tf-mlm, position by position, from the logits of all of them, and eq:tf-bert."""
     x, y = batch(source.pairs(seed=0)[:4], Masking(), generator=torch.Generator().manual_seed(0))
     task = PretrainingTask(model, next_weight=0.5)
     with torch.no_grad():
