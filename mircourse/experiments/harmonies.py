@@ -3,14 +3,14 @@
 Networks learn from four folds and are scored on the fifth; a unit is all five. What a network is,
 and how it learns, is a mapping of settings:
 
-============ ====================================================================================
-``model``    one of `NETWORKS`, or ``"majority"`` or ``"trees"``
+============= ===================================================================================
+``model``     one of `NETWORKS`, or ``"majority"`` or ``"trees"``
 ``arguments`` of its constructor
-``graph``    of `mircourse.harmonytraining.harmony_graph`, besides the piece
-``augment``  whether training pieces are moved to other keys, anew each time
-``weights``  of the further tasks, see `mircourse.harmonytraining.HarmonyTask`
-``epochs``   and ``batch_size``, ``lr``
-============ ====================================================================================
+``graph``     of `mircourse.harmonytraining.harmony_graph`, besides the piece
+``augment``   whether training pieces are moved to other keys, anew each time
+``weights``   of the further tasks, see `mircourse.harmonytraining.HarmonyTask`
+``epochs``    and ``batch_size``, ``lr``
+============= ===================================================================================
 
 Settings were chosen within the training pieces of the first fold, by `validate`.
 """
