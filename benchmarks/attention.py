@@ -10,41 +10,27 @@ a temporary folder.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import tempfile
-from pathlib import Path
 
-# One thread for every library: with more, what else a machine does decides how many take part.
-ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+from parts import command
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--fast", action="store_true", help="on a few tokens")
-    parser.add_argument("--out", type=Path, help="folder for the result files")
-    arguments = parser.parse_args()
-    # Read when the libraries are first imported, so set before. A GPU is hidden, since nothing
-    # here runs on it and the result would name it.
-    os.environ.update(dict.fromkeys(ONE_THREAD, "1"), CUDA_VISIBLE_DEVICES="")
-    folder = arguments.out
-    if folder is None and arguments.fast:
-        folder = Path(tempfile.mkdtemp(prefix="mircourse-bench-"))
+    arguments = command.begin(parser, fast="on a few tokens")
 
     from parts import attending
 
-    from mircourse.experiments import report, results
+    from mircourse.experiments import results
     from mircourse.experiments.runner import write_atomically
 
-    report.revision()
-    command = f"python benchmarks/attention.py{' --fast' if arguments.fast else ''}"
     measured = attending.measure(fast=arguments.fast)
-    made = [attending.times(measured, command)]
+    made = [attending.times(measured, command.command(arguments))]
     if sys.platform.startswith("linux"):
-        made.append(attending.memory(measured, command))
+        made.append(attending.memory(measured, command.command(arguments)))
     for content in made:
         results.validate(content)
-        file = (folder or results.results_dir()) / f"{content['experiment']}.json"
+        file = (arguments.out or results.results_dir()) / f"{content['experiment']}.json"
         write_atomically(file, content)
         print(f"{results.read(file)!r}\n{content['verdict_note']}\n{file}")
 

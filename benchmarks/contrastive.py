@@ -12,34 +12,24 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import os
-import tempfile
-from pathlib import Path
 
-from parts.command import ONE_THREAD
+from parts import command
 
 PEERS = {"lightly": "lightly", "pytorch_metric_learning": "pytorch-metric-learning"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--fast", action="store_true", help="on a few clips")
-    parser.add_argument("--out", type=Path, help="folder for the result files")
-    arguments = parser.parse_args()
+    arguments = command.begin(parser, fast="on a few clips")
     missing = [name for module, name in PEERS.items() if not importlib.util.find_spec(module)]
     if missing:
         parser.error(f"this compares with {' and '.join(missing)}: pip install {' '.join(missing)}")
-    # Read when the libraries are first imported, so set before. A GPU is hidden, since nothing
-    # here runs on it and the result would name it.
-    os.environ.update(dict.fromkeys(ONE_THREAD, "1"), CUDA_VISIBLE_DEVICES="")
-    folder = arguments.out
-    if folder is None and arguments.fast:
-        folder = Path(tempfile.mkdtemp(prefix="mircourse-bench-"))
 
     from parts import contrasting
 
-    command = f"python benchmarks/contrastive.py{' --fast' if arguments.fast else ''}"
-    for file in contrasting.write(fast=arguments.fast, command=command, folder=folder):
+    for file in contrasting.write(
+        fast=arguments.fast, command=command.command(arguments), folder=arguments.out
+    ):
         print(f"{contrasting.describe(file)}\n{file}")
 
 

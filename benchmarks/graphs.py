@@ -12,45 +12,32 @@ works and says nothing of speed: its files go to a temporary folder.
 from __future__ import annotations
 
 import argparse
-import os
-import tempfile
-from pathlib import Path
 
-from parts.command import ONE_THREAD
+from parts import command
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--fast", action="store_true", help="on next to nothing")
-    parser.add_argument("--out", type=Path, help="folder for the result files")
-    arguments = parser.parse_args()
-    # Read when the libraries are first imported, so set before. A GPU is hidden, since nothing
-    # here runs on it and the result would name it.
-    os.environ.update(dict.fromkeys(ONE_THREAD, "1"), CUDA_VISIBLE_DEVICES="")
-    folder = arguments.out
-    if folder is None and arguments.fast:
-        folder = Path(tempfile.mkdtemp(prefix="mircourse-bench-"))
+    arguments = command.begin(parser, fast="on next to nothing")
 
     from parts import graphbatches, graphbuilding
 
-    from mircourse.experiments import benchmark, report, results
+    from mircourse.experiments import benchmark, results
     from mircourse.experiments.runner import write_atomically
 
-    report.revision()
-    command = f"python benchmarks/graphs.py{' --fast' if arguments.fast else ''}"
     files = [
         benchmark.write_benchmark(
             name,
             claim=part.CLAIM,
             rows=part.rows(fast=arguments.fast),
-            command=command,
-            folder=folder,
+            command=command.command(arguments),
+            folder=arguments.out,
         )
         for name, part in (("graphs", graphbuilding), ("graph-batches", graphbatches))
     ]
-    growth = graphbuilding.growth(command, fast=arguments.fast)
+    growth = graphbuilding.growth(command.command(arguments), fast=arguments.fast)
     results.validate(growth)
-    files.append((folder or results.results_dir()) / f"{growth['experiment']}.json")
+    files.append((arguments.out or results.results_dir()) / f"{growth['experiment']}.json")
     write_atomically(files[-1], growth)
     for file in files:
         print(f"{results.read(file)!r}\n{file}", flush=True)
