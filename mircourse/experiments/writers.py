@@ -50,15 +50,15 @@ SHIPPED: dict[str, Any] = {
         "max_seq_len": 2048,
         "max_distance": 384,
         "absolute": False,
-        "dropout": 0.1,
+        "dropout": 0.05,
     },
     "length": 512,
     "packed": True,
     "transpose": 3,
     "heads": 0.1,
-    "epochs": 5,
-    "batch_size": 4,
-    "lr": 0.003,
+    "epochs": 8,
+    "batch_size": 2,
+    "lr": 0.002,
 }
 # What each alphabet has: symbols of music, the token that fills, tokens that belong together.
 _CHORALES = {"vocab_size": choralegrid.N_SYMBOLS, "n_special": 3, "n_styles": 0}
