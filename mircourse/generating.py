@@ -211,7 +211,7 @@ class _Reader:
         self.memory: Cache | None = None
         self.starts: list[int] = []  # where in each piece the model began to read
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def logits(self, pieces: Sequence[list[int]]) -> NDArray[np.float64]:
         """Return the logits of the next token of each piece, (B, n_tokens).
 
