@@ -85,9 +85,10 @@ class Stack(nn.Module):
         found = [self.first(graph.x)]
         for layer in self.layers:
             h = found[-1]
+            new: Tensor
             if self.kind == "alone":
                 new = layer(h)
-            elif self.kind == "gcn":
+            elif isinstance(layer, nn.Linear):
                 new = graph_convolution(h, graph.edge_index, layer.weight.T) + layer.bias
             elif self.kind == "typed":
                 new = layer(h, graph.edge_index, graph.edge_type)
