@@ -134,8 +134,9 @@ def learn(
     epochs: int,
     lr: float = 5e-3,
     batch_size: int = 6,
+    move: bool = True,
 ) -> nn.Module:
-    """Train on some graphs, each time each in a key of its own, and return the network."""
+    """Train on some graphs and return the network; if asked to `move`, each time in some key."""
     from torch_geometric.data import Batch
 
     optimizer = torch.optim.Adam(network.parameters(), lr=lr)
@@ -144,7 +145,8 @@ def learn(
     network.train()
     for _ in range(epochs):
         for some in torch.randperm(len(graphs)).split(batch_size):
-            batch = Batch.from_data_list([_moved(graphs[i]) for i in some.tolist()])
+            drawn = [graphs[i] for i in some.tolist()]
+            batch = Batch.from_data_list([_moved(one) for one in drawn] if move else drawn)
             optimizer.zero_grad()
             cross_entropy(network(batch), batch.y).backward()
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -239,25 +241,26 @@ def smoothed(settings: Mapping[str, Any], *, seed: int, fast: bool) -> dict[str,
     """
     asked = [piece for split in chords.SPLITS for piece in pieces(split, fast)]
     torch.manual_seed(seed)
-    network = Stack(
+    network = untrained(
         settings["kind"],
         settings["depth"],
         settings["hidden_dim"],
         residual=settings.get("residual", False),
     )
     with torch.no_grad():
-        for layer in network.layers:
-            _even(layer)
         made = [graph(piece) for piece in asked]
         last = [network.states(one)[-1] for one in made]
     energy = [dirichlet_energy(h, one.edge_index) for h, one in zip(last, made, strict=True)]
     return {"scores": np.array(energy), "groups": [piece.id for piece in asked]}
 
 
-def _even(layer: nn.Module) -> None:
-    """Draw weights under which vectors neither grow nor fade much (He et al., 2015); no bias."""
-    for name, weight in layer.named_parameters():
-        if name.endswith("bias"):
-            nn.init.zeros_(weight)
-        else:
-            nn.init.normal_(weight, std=(2 / weight.shape[-1]) ** 0.5)
+def untrained(kind: str, depth: int, hidden_dim: int, *, residual: bool = False) -> Stack:
+    """Return a stack under whose weights vectors neither grow nor fade much (He et al., 2015)."""
+    network = Stack(kind, depth, hidden_dim, residual=residual)
+    for layer in network.layers:
+        for name, weight in layer.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(weight)
+            else:
+                nn.init.normal_(weight, std=(2 / weight.shape[-1]) ** 0.5)
+    return network
