@@ -583,7 +583,6 @@ NOT_RUN = {
     "tf-bert-masking",
     "tf-bert-tunes",
     "tf-chorales-families",
-    "tf-heads",
 }
 MADE = {made.name: made for made in experiments.every()}
 SHIPPED = [
