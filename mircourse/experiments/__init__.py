@@ -22,6 +22,7 @@ __all__ = ["CHAPTERS", "Experiment", "Metric", "Row", "Verdict", "every", "exper
 
 CHAPTERS = [
     "cnn",
+    "gnn_messages",
     "rnn",
     "rnn_transcription",
     "transformer",
