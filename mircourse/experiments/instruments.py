@@ -123,14 +123,19 @@ def train(settings: Mapping[str, Any], *, task: str, seed: int, fast: bool) -> d
 
 
 def _train(settings: dict[str, Any], *, task: str, seed: int, fast: bool) -> dict[str, Any]:
+    model, seconds = trained(settings, task=task, seed=seed, fast=fast)
+    return scored(model, settings, task=task) | {"seconds": seconds}
+
+
+def scored(model: Any, settings: Mapping[str, Any], *, task: str) -> dict[str, Any]:
+    """Score a trained network: what `train` returns, but for the seconds."""
     from mircourse import training
 
-    model, seconds = trained(settings, task=task, seed=seed, fast=fast)
     _, score = split(task)
     x = _heard(_inputs(model, score, shift=0), settings)
     logits = training.predict(model, x)  # (N, F, T) -> (N, n_classes)
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return _outcome(score, logits.argmax(axis=1)) | {"parameters": parameters, "seconds": seconds}
+    return outcome(score, logits.argmax(axis=1)) | {"parameters": parameters}
 
 
 def trained(settings: Mapping[str, Any], *, task: str, seed: int, fast: bool) -> tuple[Any, float]:
@@ -166,35 +171,36 @@ def trained(settings: Mapping[str, Any], *, task: str, seed: int, fast: bool) ->
     return model, time.perf_counter() - began
 
 
-def linear(name: str, *, task: str) -> dict[str, Any]:
+def linear(name: str, *, task: str, fraction: float = 1.0, seed: int = 0) -> dict[str, Any]:
     """Score a logistic regression on features that are not learned here.
 
     The regularisation is chosen on the validation split; features are standardised.
 
     Parameters
     ----------
-    name : {"majority", "mfcc", "musicnn", "mfcc + musicnn"}
-        The features; "majority" always answers with the commonest instrument.
-    task : str
-        As `split` takes it.
+    name : {"majority", "mfcc", "log-mel", "musicnn", "mfcc + musicnn"}
+        The features; "majority" always answers with the commonest instrument, "log-mel" stands
+        for the mean and deviation of each band over time.
+    task, fraction, seed
+        As `split` takes them.
     """
-    learn, score = split(task)
+    learn, score = split(task, fraction=fraction, seed=seed)
     if name == "majority":
-        return _outcome(score, np.full(len(score), np.bincount(learn.labels).argmax()))
+        return outcome(score, np.full(len(score), np.bincount(learn.labels).argmax()))
     features = _features(tuple(name.split(" + ")))
     position = {note.id: k for k, note in enumerate(recordings.load())}
 
     def rows(notes: Recordings) -> NDArray[np.floating]:
         return features[[position[note.id] for note in notes]]
 
-    tune, check = split("valid")
+    tune, check = split("valid", fraction=fraction, seed=seed)
     strengths = (0.01, 0.1, 1.0, 10.0, 100.0)
     best = max(
         strengths,
         key=lambda c: _regression(c).fit(rows(tune), tune.labels).score(rows(check), check.labels),
     )
     model = _regression(best).fit(rows(learn), learn.labels)
-    return _outcome(score, model.predict(rows(score)))
+    return outcome(score, model.predict(rows(score)))
 
 
 def _regression(strength: float) -> Any:
@@ -216,9 +222,20 @@ def _features(names: tuple[str, ...]) -> NDArray[np.float64]:
         "mfcc": lambda: np.stack(
             [mfcc_statistics(a, sample_rate=notes[0].sample_rate) for a in audio]
         ),
+        "log-mel": lambda: _bands(audio, notes[0].sample_rate),
         "musicnn": lambda: _musicnn(audio, notes[0].sample_rate),
     }
     return np.concatenate([makers[name]() for name in names], axis=1)  # (N, D)
+
+
+def _bands(audio: NDArray[np.float32], sample_rate: int) -> NDArray[np.float64]:
+    """Return mean and deviation over time of the 128 bands that a MusicCNN sees: (N, 256)."""
+    import torch
+
+    from mircourse.features import LogMel
+
+    rows = LogMel(sample_rate, hop_length=HOP)(torch.from_numpy(audio)).double()  # (N, F, T)
+    return torch.cat([rows.mean(dim=2), rows.std(dim=2)], dim=1).numpy()
 
 
 def _musicnn(audio: NDArray[np.float32], sample_rate: int) -> NDArray[np.float64]:
@@ -303,7 +320,8 @@ def _spectrograms(model: Any, audio: NDArray[np.float32]) -> NDArray[np.float32]
     return torch.cat(parts).numpy()  # (N, F, T)
 
 
-def _outcome(score: Recordings, prediction: NDArray) -> dict[str, Any]:
+def outcome(score: Recordings, prediction: NDArray) -> dict[str, Any]:
+    """Return what a unit gives: scores (1 where right), groups (pitch), truth and prediction."""
     return {
         "scores": (prediction == score.labels).astype(float).tolist(),
         "groups": [str(pitch) for pitch in score.pitches],
