@@ -18,17 +18,16 @@ from mircourse.augmentations import (
     Augmentation,
     Crop,
     Gain,
-    MixUp,
     Noise,
-    Pipeline,
     PitchShift,
     Room,
     SpecAugment,
     Speed,
-    Sum,
     TimeStretch,
 )
 from mircourse.clips import Clips
+from mircourse.mixing import MixUp, Sum
+from mircourse.pipeline import Pipeline
 from mircourse.scorechanges import Transpose, transpose_chords
 
 __all__ = [

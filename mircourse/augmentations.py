@@ -1,16 +1,9 @@
-"""Random changes of a batch of clips, their probabilities and ranges in one place.
-
->>> pipeline = Pipeline(
-...     PitchShift(semitones=(-2, 2), p=0.5),
-...     Noise(snr=(10.0, 40.0), p=0.3),
-...     Gain(decibels=(-6.0, 6.0)),
-... )
->>> pipeline.without("Noise")
-Pipeline(PitchShift(p=0.5, semitones=(-2, 2)), Gain(p=1.0, decibels=(-6.0, 6.0)))
+"""Random changes of the clips of a batch, each by itself: louder, noisier, higher, faster.
 
 Each is drawn for every clip by itself, from PyTorch's global generator, which
 `mircourse.training.fit` seeds; computed for a whole batch on its device; and the labels follow the
-sound (`mircourse.clips.Clips`).
+sound (`mircourse.clips.Clips`). `mircourse.mixing` has those that take two clips, and
+`mircourse.pipeline` puts them in a row.
 
 Lesson: book/index
 """
@@ -24,7 +17,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from mircourse import soundchanges
 from mircourse.clips import Clips
@@ -81,7 +73,7 @@ class Gain(Augmentation):
 
     def change(self, clips: Clips) -> Clips:
         """Return the clips louder or softer."""
-        gain = 10 ** (_drawn(self.decibels, clips) / 20)  # (B,)
+        gain = 10 ** (drawn(self.decibels, clips) / 20)  # (B,)
         return dataclasses.replace(clips, audio=clips.audio * gain[:, None])
 
 
@@ -97,7 +89,7 @@ class Noise(Augmentation):
     def change(self, clips: Clips) -> Clips:
         """Return the clips with noise."""
         x = clips.audio
-        power = x.square().mean(dim=1) * 10 ** (-_drawn(self.snr, clips) / 10)  # (B,)
+        power = x.square().mean(dim=1) * 10 ** (-drawn(self.snr, clips) / 10)  # (B,)
         return dataclasses.replace(clips, audio=x + torch.randn_like(x) * power.sqrt()[:, None])
 
 
@@ -113,7 +105,7 @@ class Room(Augmentation):
 
     def change(self, clips: Clips) -> Clips:
         """Return the clips in rooms."""
-        seconds, wet = _drawn(self.seconds, clips), 10 ** (_drawn(self.decibels, clips) / 10)
+        seconds, wet = drawn(self.seconds, clips), 10 ** (drawn(self.decibels, clips) / 10)
         heard = soundchanges.reverberated(
             clips.audio, seconds=seconds, wet=wet, sample_rate=clips.sample_rate
         )
@@ -215,62 +207,6 @@ class Crop(Augmentation):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MixUp(Augmentation):
-    """A weighted mean of two clips and of their classes (Zhang et al., 2018).
-
-    The weight is drawn from Beta(`alpha`, `alpha`). Of notes there is no weighted mean: a clip
-    with notes is refused; take `Sum`.
-
-    Lesson: book/index
-    """
-
-    alpha: float = 0.2
-
-    def change(self, clips: Clips) -> Clips:
-        """Return clips mixed with each other."""
-        if not self.alpha > 0:
-            raise ValueError(f"MixUp: alpha must be above 0, got {self.alpha}")
-        if clips.notes is not None:
-            raise ValueError("MixUp weighs classes; notes are either there or not: use Sum")
-        share = torch.distributions.Beta(self.alpha, self.alpha).sample((len(clips),))
-        share = share.to(clips.audio)[:, None]  # (B, 1)
-        other = clips.take(torch.randperm(len(clips)))
-        classes = clips.classes
-        if classes is not None and other.classes is not None:
-            classes = share.to(classes) * classes + (1 - share.to(classes)) * other.classes
-        audio = share * clips.audio + (1 - share) * other.audio
-        return dataclasses.replace(clips, audio=audio, classes=classes)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sum(Augmentation):
-    """Two clips at once, the second `decibels` louder: all notes and all classes of both.
-
-    A sum beyond full scale is brought back to it. Silence is added as it is.
-
-    Lesson: book/index
-    """
-
-    decibels: Range = (-6.0, 6.0)
-
-    def change(self, clips: Clips) -> Clips:
-        """Return clips added to each other."""
-        other = clips.take(torch.randperm(len(clips)))
-        powers = [c.audio.square().mean(dim=1) for c in (clips, other)]  # 2 x (B,)
-        gain = (powers[0] / powers[1].clamp(min=1e-12)).sqrt()
-        gain = torch.where((powers[0] > 0) & (powers[1] > 0), gain, torch.ones_like(gain))
-        gain = gain * 10 ** (_drawn(self.decibels, clips) / 20)
-        audio = clips.audio + gain[:, None] * other.audio
-        audio = audio / audio.abs().amax(dim=1, keepdim=True).clamp(min=1)
-        classes, notes = clips.classes, clips.notes
-        if classes is not None and other.classes is not None:
-            classes = torch.maximum(classes, other.classes)
-        if notes is not None and other.notes is not None:
-            notes = torch.cat([notes, other.notes], dim=1)  # 2 x (B, N, 3) -> (B, 2N, 3)
-        return dataclasses.replace(clips, audio=audio, classes=classes, notes=notes)
-
-
-@dataclass(frozen=True, kw_only=True)
 class SpecAugment:
     """Hide bands and stretches of time of spectrograms (Park et al., 2019), without the warping.
 
@@ -310,83 +246,12 @@ class SpecAugment:
         return torch.where(chosen[:, None, None] & (seen == 0), mean, spectrograms)
 
 
-class Pipeline:
-    """Several augmentations, one after the other.
-
-    Lesson: book/index
-
-    Parameters
-    ----------
-    *steps : Augmentation
-        In the order in which they are applied.
-
-    Raises
-    ------
-    TypeError
-        If a step is none. `SpecAugment` is for spectrograms and follows the front end.
-    """
-
-    def __init__(self, *steps: Augmentation) -> None:
-        for step in steps:
-            if not isinstance(step, Augmentation):
-                raise TypeError(f"expected augmentations of clips, got {step!r}")
-        self.steps = steps
-
-    def __call__(self, clips: Clips) -> Clips:
-        """Return the clips changed by every step."""
-        for step in self.steps:
-            clips = step(clips)
-        return clips
-
-    def __repr__(self) -> str:
-        return f"Pipeline({', '.join(map(repr, self.steps))})"
-
-    def without(self, name: str) -> Pipeline:
-        """Return the pipeline without the steps of a class name.
-
-        Raises
-        ------
-        ValueError
-            If there is none; the message lists those there are.
-        """
-        kept = [step for step in self.steps if type(step).__name__ != name]
-        if len(kept) == len(self.steps):
-            known = ", ".join(type(step).__name__ for step in self.steps)
-            raise ValueError(f"no step {name!r}; there are {known or 'none'}")
-        return Pipeline(*kept)
-
-    def batch_transform(
-        self, *, sample_rate: int, n_classes: int | None = None
-    ) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        """Return what `mircourse.training.fit` takes as ``batch_transform``, for waveforms.
-
-        Parameters
-        ----------
-        sample_rate : int
-            Of the waveforms (B, n).
-        n_classes : int, optional
-            Give it where clips are mixed: class indices (B,) become shares (B, n_classes), which
-            `mircourse.tasks.ClassificationTask` takes. Without it targets stay as they are.
-        """
-
-        def transform(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-            if n_classes is None:
-                return self(Clips(x, sample_rate)).audio, y
-            shares = functional.one_hot(y, n_classes).to(x.dtype) if y.ndim == 1 else y
-            changed = self(Clips(x, sample_rate, classes=shares))
-            assert changed.classes is not None
-            total = changed.classes.sum(dim=1, keepdim=True)
-            return changed.audio, changed.classes / total.clamp(min=1)
-
-        return transform
-
-
 def _check_range(name: str, value: tuple[float, ...]) -> None:
     if len(value) != 2 or not all(map(math.isfinite, value)) or value[0] > value[1]:
         raise ValueError(f"{name} must be two numbers, the lower one first, got {value}")
 
 
-def _drawn(bounds: Range, clips: Clips) -> Tensor:
+def drawn(bounds: Range, clips: Clips) -> Tensor:
     """Return a number between the bounds for each clip, (B,), where the clips are."""
     low, high = bounds
     return (low + (high - low) * torch.rand(len(clips))).to(clips.audio)

@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from mircourse.augmentations import Pipeline, SpecAugment
+from mircourse.augmentations import SpecAugment
 from mircourse.clips import Clips
+from mircourse.pipeline import Pipeline
 
 
 class Views:
@@ -24,7 +25,7 @@ class Views:
 
     Parameters
     ----------
-    pipeline : mircourse.augmentations.Pipeline, optional
+    pipeline : mircourse.pipeline.Pipeline, optional
         With a `mircourse.augmentations.Crop`, if the views are to be excerpts.
     sample_rate : int, optional
         Of the waveforms; goes with a pipeline.
@@ -41,7 +42,7 @@ class Views:
     Examples
     --------
     >>> import torch
-    >>> from mircourse.augmentations import Crop, Gain
+    >>> from mircourse.augment import Crop, Gain, Pipeline
     >>> views = Views(Pipeline(Crop(seconds=0.5), Gain()), sample_rate=8000)
     >>> views(torch.randn(4, 8000)).shape
     torch.Size([4, 4000])

@@ -5,7 +5,15 @@ import pytest
 import torch
 
 from mircourse import recordings
-from mircourse.experiments import contrastive, dances, geometry, selfsupervised, timbres
+from mircourse.experiments import (
+    contrastive,
+    dances,
+    fewlabels,
+    geometry,
+    readouts,
+    selfsupervised,
+    timbres,
+)
 from mircourse.experiments import definition as defined
 from mircourse.experiments.comparison import Comparison
 from mircourse.experiments.runner import Outcome, run_units, stored, units
@@ -21,7 +29,7 @@ def own_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("MIRCOURSE_CACHE", str(tmp_path_factory.mktemp("cache")))
         patched.setattr(dances, "divided", lambda task: few)
-        patched.setattr(selfsupervised, "_tunes", lambda held_out, fast: few)
+        patched.setattr(fewlabels, "tunes", lambda held_out, fast: few)
         yield
 
 
@@ -60,7 +68,7 @@ def test_a_unit_runs_and_scores_every_held_out_item(name, row, task):
     unit = next(u for u in units(experiment, seeds=[0]) if u.row.name == row and u.task == task)
     run_units(experiment, [unit], fast=True, progress=False)
     found = stored(experiment, unit, fast=True)
-    wanted = 110 if "dances" not in task else len(selfsupervised._tunes("test", fast=True)[1])
+    wanted = 110 if "dances" not in task else len(fewlabels.tunes("test", fast=True)[1])
     assert len(found.groups) == wanted
     if experiment.statistic is None:
         assert len(found.scores) == wanted
@@ -78,14 +86,14 @@ def test_equal_settings_train_once(monkeypatch):
     torch.testing.assert_close(again(x), first(x))
 
 
-@pytest.mark.parametrize("domain", selfsupervised.DOMAINS)
+@pytest.mark.parametrize("domain", fewlabels.DOMAINS)
 @pytest.mark.parametrize("fraction", [0.01, 0.1, 1.0])
 def test_labels_are_a_share_of_each_class_and_none_is_scored(domain, fraction):
     some = {"fraction": fraction, "seed": 0, "fast": False}
-    learn, score = selfsupervised.labelled(domain, "test", **some)
-    whole, _ = selfsupervised.labelled(domain, "test", **some | {"fraction": 1.0})
+    learn, score = fewlabels.labelled(domain, "test", **some)
+    whole, _ = fewlabels.labelled(domain, "test", **some | {"fraction": 1.0})
     assert not {item.id for item in learn} & {item.id for item in score}
-    told, all_told = (selfsupervised._labels(domain, items) for items in (learn, whole))
+    told, all_told = (fewlabels.labels(domain, items) for items in (learn, whole))
     for label in np.unique(all_told):
         wanted = max(1, round(fraction * (all_told == label).sum()))
         assert (told == label).sum() == wanted
@@ -165,10 +173,10 @@ FEW = [f"{domain}, {share} %" for domain in ("instruments", "dances") for share 
 def test_what_is_unknown_is_refused():
     some = {"held_out": "test", "seed": 0, "fast": True}
     with pytest.raises(ValueError, match=r"features must be one of .*got 'ears'"):
-        selfsupervised.features("ears", domain="instruments", **some)
+        readouts.features("ears", domain="instruments", **some)
     with pytest.raises(ValueError, match="got 'birds'"):
-        selfsupervised.labelled("birds", "test", fraction=1.0, seed=0, fast=True)
+        fewlabels.labelled("birds", "test", fraction=1.0, seed=0, fast=True)
     with pytest.raises(ValueError, match=r"fraction must be in \(0, 1\]"):
-        selfsupervised.labelled("dances", "test", fraction=0.0, seed=0, fast=True)
+        fewlabels.labelled("dances", "test", fraction=0.0, seed=0, fast=True)
     with pytest.raises(ValueError, match="expected alignment or uniformity"):
         geometry.measure("beauty", {}, space="projection", seed=0, fast=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mircourse.experiments import fromscratch, geometry, selfsupervised
+from mircourse.experiments import fewlabels, fromscratch, geometry, readouts
 from mircourse.experiments.comparison import Comparison
 from mircourse.experiments.definition import Metric, Row, Verdict, both, experiment
 
@@ -15,7 +15,7 @@ SHARES = {"1 %": 0.01, "5 %": 0.05, "10 %": 0.1, "100 %": 1.0}
 # By task: the domain and the share of its labels.
 TASKS = {
     f"{domain}, {share}": (domain, value)
-    for domain in selfsupervised.DOMAINS
+    for domain in fewlabels.DOMAINS
     for share, value in SHARES.items()
 }
 FEW = [task for task, (_, share) in TASKS.items() if share <= 0.1]
@@ -27,7 +27,7 @@ def probed(row: Row, task: str, seed: int, fast: bool) -> dict[str, Any]:
     """Probe the row's features with the share of labels that the task names."""
     domain, fraction = TASKS[task]
     options = {k: v for k, v in row.settings.items() if k not in ("features", "reader")}
-    return selfsupervised.probe(
+    return readouts.probe(
         row.settings["features"],
         domain=domain,
         held_out="test",

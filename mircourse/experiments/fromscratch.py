@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mircourse.experiments import dances, instruments, selfsupervised
+from mircourse.experiments import dances, fewlabels, instruments, selfsupervised
 from mircourse.experiments.cnn import RECIPE, music
 
 
@@ -23,9 +23,9 @@ def train(
     Parameters
     ----------
     domain, held_out : str
-        As in `mircourse.experiments.selfsupervised`.
+        As in `mircourse.experiments.fewlabels`.
     fraction : float
-        Share of the labels, in (0, 1]; the same items as `selfsupervised.labelled`.
+        Share of the labels, in (0, 1]; the same items as `fewlabels.labelled`.
     seed : int
         Of weights, order and what is labelled.
     fast : bool
@@ -44,9 +44,7 @@ def train(
     from mircourse import training
     from mircourse.cnn import MusicCNN
 
-    learn, score = selfsupervised.labelled(
-        domain, held_out, fraction=fraction, seed=seed, fast=fast
-    )
+    learn, score = fewlabels.labelled(domain, held_out, fraction=fraction, seed=seed, fast=fast)
     training.seed_everything(seed)
     model = MusicCNN(**selfsupervised.NETWORKS[domain] | {"dropout": 0.5})
     x, test = (dances.spectrograms(model, p).astype(np.float32) for p in (learn, score))

@@ -1,9 +1,7 @@
-"""Networks that learned without labels, and what a probe reads off them.
+"""Networks that learned without labels.
 
-Two *domains*: ``"instruments"``, the recorded notes of `mircourse.experiments.instruments`, and
-``"dances"``, the rendered tunes of `mircourse.experiments.dances`. *Held out* says what is scored:
-``"valid"`` is what settings were chosen on, ``"test"`` is scored once. A network sees what is not
-held out, without labels; a share of it is labelled for the probe, at least one item a class.
+*Domains* and what is *held out* are those of `mircourse.experiments.fewlabels`. A network sees what
+is not held out, without labels; what it learned is read off by `mircourse.experiments.readouts`.
 
 Two views of a note are excerpts that play at different speeds, in noise, in a room, with parts of
 the spectrum hidden. Two views of a tune are eight bars from anywhere in it, in one of three keys.
@@ -17,7 +15,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -26,19 +23,10 @@ from torch import Tensor
 from mircourse import recordings
 from mircourse.augment import Crop, Noise, Pipeline, Room, SpecAugment, Speed
 from mircourse.cnn import MusicCNN
-from mircourse.contrastive import (
-    SimCLR,
-    Views,
-    best_strength,
-    embeddings,
-    knn_probe,
-    linear_probe,
-)
-from mircourse.experiments import dances, instruments, timbres
+from mircourse.contrastive import SimCLR, Views
+from mircourse.experiments import dances, fewlabels, instruments, timbres
 from mircourse.experiments.remembered import Trained, kept
-from mircourse.experiments.runner import cache_dir
 
-DOMAINS = ("instruments", "dances")
 VERSION = 1  # of the views and the networks; raised when they change
 RATE = 22050
 HEARD = 1.25  # seconds of a note, as the supervised networks hear them
@@ -58,7 +46,6 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 PROJECTION = 64
 KEYS = (0, -3, 4)  # semitones by which tunes are moved
-FEATURES = ("simclr", "random", "mfcc", "musicnn")
 
 
 class ContrastiveCNN(SimCLR):
@@ -133,7 +120,7 @@ def pretrained(
         ``temperature``, ``negatives``; for notes ``without`` and ``strong``, or ``source``:
         "rendered" learns from the instruments of `mircourse.experiments.timbres` instead.
     domain, held_out : str
-        See the module.
+        See `mircourse.experiments.fewlabels`.
     seed : int
         Of weights, order and views.
     fast : bool
@@ -159,7 +146,7 @@ def pretrained(
             views = timbres.PitchViews()
         elif domain == "instruments":
             some = {name: recipe[name] for name in ("without", "strong") if name in recipe}
-            learn, _ = instruments.split(_task(domain, held_out))
+            learn, _ = instruments.split(fewlabels.task_of(domain, held_out))
             x = learn.audio(instruments.SECONDS)  # (N, n)
             views = note_views(model.encoder, **some)
         else:
@@ -196,187 +183,13 @@ def untrained(*, domain: str, seed: int) -> ContrastiveCNN:
     return ContrastiveCNN(**NETWORKS[domain]).eval()
 
 
-# --------------------------------------------------------------------------------------- features
-
-
-def features(
-    name: str,
-    *,
-    domain: str,
-    held_out: str,
-    seed: int,
-    fast: bool,
-    settings: Mapping[str, Any] | None = None,
-) -> tuple[dict[str, NDArray], float]:
-    """Return a vector for each item of a domain by its id, and the seconds it took to learn.
-
-    Parameters
-    ----------
-    name : str
-        One of `FEATURES`.
-    domain, held_out, seed, fast
-        As in `pretrained`; "mfcc" and "musicnn" depend on the domain alone.
-    settings : mapping, optional
-        Of `pretrained`.
-
-    Raises
-    ------
-    ValueError
-        If the name is another.
-    """
-    seconds = 0.0
-    if name in ("mfcc", "musicnn"):
-        rows = _designed(name, domain=domain, fast=fast)
-    elif name in ("simclr", "random"):
-        if name == "simclr":
-            model, seconds = pretrained(
-                settings or {}, domain=domain, held_out=held_out, seed=seed, fast=fast
-            )
-        else:
-            model = untrained(domain=domain, seed=seed)
-        rows = embeddings(model, heard(domain, fast=fast))
-    else:
-        raise ValueError(f"features must be one of {FEATURES}, got {name!r}")
-    return dict(zip(_ids(domain, fast=fast), rows, strict=True)), seconds
-
-
-def probe(
-    name: str,
-    *,
-    domain: str,
-    held_out: str,
-    fraction: float,
-    seed: int,
-    fast: bool,
-    settings: Mapping[str, Any] | None = None,
-    reader: str = "linear",
-) -> dict[str, Any]:
-    """Read the labels of held-out items off features, having been told a share of the others'.
-
-    The regularisation of the linear probe is chosen on the valid split, with as large a share of
-    the train split.
-
-    Parameters
-    ----------
-    name, domain, held_out, seed, fast, settings
-        As in `features`.
-    fraction : float
-        Share of the labels, in (0, 1].
-    reader : {"linear", "k-NN"}
-
-    Returns
-    -------
-    dict
-        ``scores`` (1 where right), ``groups``, ``parameters`` of the probe, ``seconds``.
-    """
-    known, seconds = features(
-        name, domain=domain, held_out=held_out, seed=seed, fast=fast, settings=settings
-    )
-
-    def vectors(items: Any) -> NDArray:
-        return np.stack([known[item.id] for item in items])
-
-    learn, score = labelled(domain, held_out, fraction=fraction, seed=seed, fast=fast)
-    began = time.perf_counter()
-    if reader == "k-NN":
-        fitted, parameters = knn_probe(vectors(learn), _labels(domain, learn)), 0
-    else:
-        tune, check = labelled(domain, "valid", fraction=fraction, seed=seed, fast=fast)
-        # Of all that is not held out, the labels of most untold.
-        seen, _ = labelled(domain, held_out, fraction=1.0, seed=seed, fast=fast)
-        unlabelled = vectors(seen)
-        strength = best_strength(
-            vectors(tune),
-            _labels(domain, tune),
-            held_out=(vectors(check), _labels(domain, check)),
-            unlabelled=unlabelled,
-        )
-        fitted = linear_probe(
-            vectors(learn), _labels(domain, learn), strength=strength, unlabelled=unlabelled
-        )
-        parameters = int(fitted[-1].coef_.size + fitted[-1].intercept_.size)
-    right = fitted.predict(vectors(score)) == _labels(domain, score)
-    return {
-        "scores": right.astype(float).tolist(),
-        "groups": _groups(domain, score),
-        "parameters": parameters,
-        "seconds": seconds + time.perf_counter() - began,
-    }
-
-
-# ------------------------------------------------------------------------------------------- data
-
-
-def labelled(
-    domain: str, held_out: str, *, fraction: float, seed: int, fast: bool
-) -> tuple[Any, Any]:
-    """Return the items whose labels are told, and those that are scored.
-
-    Raises
-    ------
-    ValueError
-        If the domain or what is held out is unknown, or the fraction out of range.
-    """
-    if not 0 < fraction <= 1:
-        raise ValueError(f"fraction must be in (0, 1], got {fraction}")
-    task = _task(domain, held_out)
-    if domain == "instruments":
-        return instruments.split(task, fraction=fraction, seed=seed)
-    learn, score = _tunes(held_out, fast=fast)
-    if fraction == 1:
-        return learn, score
-    rng = np.random.default_rng(seed)
-    y = dances.labels(learn)
-    chosen = [
-        rng.permutation(np.flatnonzero(y == k))[: max(1, round(fraction * (y == k).sum()))]
-        for k in np.unique(y)
-    ]
-    return [learn[i] for i in sorted(np.concatenate(chosen).tolist())], score
-
-
 def tune_inputs(held_out: str, *, fast: bool) -> NDArray[np.float16]:
     """Return the spectrograms of the tunes to learn from, each in all `KEYS`: (N, K, F, T)."""
-    learn, _ = _tunes(held_out, fast=fast)
+    learn, _ = fewlabels.tunes(held_out, fast=fast)
     encoder = MusicCNN(**NETWORKS["dances"])
     return np.stack(
         [dances.spectrograms(encoder, [p.transpose(k) for p in learn]) for k in KEYS], axis=1
     )
-
-
-def _task(domain: str, held_out: str) -> str:
-    if domain not in DOMAINS or held_out not in ("valid", "test"):
-        raise ValueError(
-            f"expected a domain of {DOMAINS} and 'valid' or 'test' held out, got {domain!r} and "
-            f"{held_out!r}"
-        )
-    return "valid" if held_out == "valid" else domain
-
-
-def _tunes(held_out: str, *, fast: bool) -> tuple[list[Any], list[Any]]:
-    learn, score = dances.divided(_task("dances", held_out))
-    return (learn[::40], score[::10]) if fast else (learn, score)
-
-
-def _all_tunes(fast: bool) -> list[Any]:
-    found = {
-        p.id: p for held in ("valid", "test") for some in _tunes(held, fast=fast) for p in some
-    }
-    return list(found.values())
-
-
-def _ids(domain: str, *, fast: bool) -> list[str]:
-    items = recordings.load() if domain == "instruments" else _all_tunes(fast)
-    return [item.id for item in items]
-
-
-def _labels(domain: str, items: Any) -> NDArray[np.int64]:
-    return items.labels if domain == "instruments" else dances.labels(items)
-
-
-def _groups(domain: str, items: Any) -> list[str]:
-    if domain == "instruments":
-        return [str(pitch) for pitch in items.pitches]
-    return [piece.family for piece in items]
 
 
 @functools.lru_cache(maxsize=4)
@@ -384,35 +197,7 @@ def heard(domain: str, *, fast: bool) -> NDArray[np.float32]:
     """Return what is embedded: spectrograms of all notes, 1.25 s each, or of all whole tunes."""
     encoder = MusicCNN(**NETWORKS[domain])
     if domain == "dances":
-        return dances.spectrograms(encoder, _all_tunes(fast)).astype(np.float32)
+        return dances.spectrograms(encoder, fewlabels.all_tunes(fast)).astype(np.float32)
     audio = torch.from_numpy(recordings.load().audio(HEARD))
     with torch.inference_mode():
         return torch.cat([encoder.spectrogram(part) for part in audio.split(64)]).numpy()
-
-
-def _designed(name: str, *, domain: str, fast: bool) -> NDArray:
-    memory = joblib.Memory(cache_dir() / "contrastive" / "features", verbose=0)
-    return memory.cache(_compute)(name, domain=domain, fast=fast, version=VERSION)
-
-
-def _compute(name: str, *, domain: str, fast: bool, version: int) -> NDArray:
-    """Return MFCC statistics, or musicnn's pooled activations, of all items: (N, D)."""
-    from mircourse.experiments.peers import musicnn
-    from mircourse.features import mfcc_statistics
-
-    if domain == "instruments":
-        audio, rate = recordings.load().audio(HEARD), RATE
-    else:
-        pieces, rate = _all_tunes(fast), dances.SAMPLE_RATE
-        audio = np.concatenate(
-            [dances.audio(pieces[first : first + 32]) for first in range(0, len(pieces), 32)]
-        )
-    if name == "mfcc":
-        return np.stack([mfcc_statistics(clip, sample_rate=rate) for clip in audio])
-    model = musicnn.load()
-    rows = []
-    for clip in audio:
-        found = musicnn.features(clip, sample_rate=rate, model=model)
-        pooled = [found[kind].mean(axis=0) for kind in ("mean_pool", "max_pool")]  # 2 x (753,)
-        rows.append(np.concatenate(pooled))
-    return np.stack(rows)
