@@ -123,6 +123,7 @@ def _representations(
         model, _ = frontends.network(settings, task="instruments", seed=seed, fast=fast)
     else:
         model = untrained(settings, seed=seed)
+    assert isinstance(model, MusicCNN), f"only MusicCNN names its layers, got {settings['model']}"
     return vectors(model, spectrograms(settings["seconds"]))
 
 
