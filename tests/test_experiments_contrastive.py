@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mircourse import recordings
+from mircourse import recordings, synth
 from mircourse.experiments import (
     contrastive,
     dances,
@@ -124,6 +124,14 @@ def test_views_of_tunes_are_excerpts_of_one_key():
     keys = (cut // 1000).flatten(1)
     assert (keys == keys[:, :1]).all() and set(keys[:, 0].tolist()) == {0, 1, 2}
     assert (cut.diff(dim=2) == 1).all()
+
+
+def test_every_program_is_played_at_pitches_that_it_has():
+    for program in timbres.PROGRAMS:
+        found = timbres.pitches(program)
+        assert len(set(found)) == timbres.NOTES
+        assert set(found) <= set(synth.pitches(timbres.FONT)[program])
+        assert timbres.LOWEST <= min(found) < max(found) <= timbres.HIGHEST
 
 
 def test_views_of_a_timbre_are_its_notes():

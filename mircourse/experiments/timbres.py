@@ -22,7 +22,7 @@ from mircourse.experiments.runner import cache_dir
 from mircourse.scores import note_array
 
 PROGRAMS = tuple(range(112))  # those of General MIDI with a pitch
-PITCHES = tuple(range(36, 85, 4))
+LOWEST, HIGHEST, NOTES = 36, 84, 13  # MIDI pitches, and how many notes between them
 NOISE = 1e-3  # of the loudest sample: recordings are never digitally silent
 FONT = "timgm6mb"
 
@@ -54,34 +54,39 @@ def spectrograms(
     seconds : float
         Heard of each note.
     fast : bool
-        Four programs, two pitches.
+        Four programs, two notes.
 
     Returns
     -------
-    ndarray of float32, shape (programs, pitches, F, T)
+    ndarray of float32, shape (programs, notes, F, T)
     """
-    programs, pitches = (PROGRAMS[::28], PITCHES[::8]) if fast else (PROGRAMS, PITCHES)
+    programs, notes = (PROGRAMS[::28], 2) if fast else (PROGRAMS, NOTES)
+    played = {program: pitches(program, notes=notes) for program in programs}
     memory = joblib.Memory(cache_dir() / "contrastive" / "timbres", verbose=0)
-    return memory.cache(_compute)(
-        dict(arguments), programs=programs, pitches=pitches, seconds=seconds, font=FONT
-    )
+    return memory.cache(_compute)(dict(arguments), played=played, seconds=seconds, font=FONT)
+
+
+def pitches(program: int, *, notes: int = NOTES) -> tuple[int, ...]:
+    """Return pitches from the lowest to the highest that a program plays of those in question."""
+    playable = synth.pitches(FONT)[program]
+    ends = max(LOWEST, playable[0]), min(HIGHEST, playable[-1])
+    return tuple(np.linspace(*ends, notes).round().astype(int).tolist())
 
 
 def _compute(
     arguments: dict[str, Any],
     *,
-    programs: tuple[int, ...],
-    pitches: tuple[int, ...],
+    played: dict[int, tuple[int, ...]],
     seconds: float,
     font: str,
 ) -> NDArray[np.float32]:
     encoder = MusicCNN(**arguments)
     rng = np.random.default_rng(0)
     rows = []
-    for program in programs:
-        notes = [note_array([0], [4], [pitch], velocity=90) for pitch in pitches]
-        played = synth.render(notes, program=program, font=font, seconds=seconds)
-        loud = np.stack([one / max(1e-6, np.abs(one).max()) for one in played])  # (K, n)
+    for program, of_program in played.items():
+        notes = [note_array([0], [4], [pitch], velocity=90) for pitch in of_program]
+        audio = synth.render(notes, program=program, font=font, seconds=seconds)
+        loud = np.stack([one / max(1e-6, np.abs(one).max()) for one in audio])  # (K, n)
         noisy = loud + NOISE * rng.standard_normal(loud.shape)
         with torch.inference_mode():
             rows.append(encoder.spectrogram(torch.from_numpy(noisy.astype(np.float32))).numpy())
