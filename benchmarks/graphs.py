@@ -4,9 +4,9 @@ Run ``python benchmarks/graphs.py``; it writes ``data/results/bench-graphs.json`
 as fast as the peer), ``bench-graph-growth.json`` (how time grows with the notes) and
 ``bench-graph-batches.json`` (training on batches of graphs beside one graph after another). One
 thread; the time is the processor's. graphmuse is no part of the course: have it where you run
-this, ``pip install --no-deps graphmuse==0.0.5 partitura==1.9.0``, and it is one of the peers;
-without it that row is left out. ``--fast`` runs everything on next to nothing, which shows that it
-works and says nothing of speed: its files go to a temporary folder.
+this, ``pip install --no-deps graphmuse==0.0.5``, and it is one of the peers; without it that row
+is left out. ``--fast`` runs everything on next to nothing, which shows that it works and says
+nothing of speed: its files go to a temporary folder.
 """
 
 from __future__ import annotations
