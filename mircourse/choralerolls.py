@@ -1,4 +1,4 @@
-"""Chorales as piano rolls: frames of 88 keys, and bars of such frames, for a `MusicVAE`.
+"""Chorales as piano rolls, for a `MusicVAE`: chords of 88 keys, and bars of such frames.
 
 A frame is half a quarter note long. A key is down (1) in a frame if one of the voices sings it at
 the beginning of the frame. That it is struck again, a roll does not tell.
@@ -22,6 +22,7 @@ KEYS = 88
 LOWEST = 21
 FRAMES = 8  # in a bar of 4/4
 CELLS = 2  # sixteenth notes in a frame
+QUARTER = 4  # and in a quarter
 BEATS = 0.5
 
 
@@ -134,6 +135,36 @@ def bars(split: str) -> tuple[Bar, ...]:
             if (inside | (part == choralegrid.REST)).all() and inside.any():
                 found.append(Bar(roll(part), part, piece.mode, piece.family))
     return tuple(found)
+
+
+def chords(split: str) -> NDArray[np.float32]:
+    """Return the chords of the chorales of a split, moved to C major or A minor, (N, 88).
+
+    One is taken at each quarter note in which all four voices sing; it may have passing notes.
+
+    Lesson: book/index
+
+    Parameters
+    ----------
+    split : {"train", "valid", "test"}
+        Melody families do not cross splits.
+    """
+    from mircourse import scores
+
+    found = []
+    for piece in scores.load("bach", split=split):
+        if piece.sharps is None:
+            continue
+        try:
+            cells = choralegrid.grid(piece)
+        except ValueError:  # instruments, or one of the four voices missing
+            continue
+        first = round(piece.pickup_beats / choralegrid.CELL) % QUARTER
+        quarters = cells[first::QUARTER]
+        sung = quarters[(quarters != choralegrid.REST).all(axis=1)]
+        # A sharp is seven semitones up; the nearer way back, by six at most.
+        found.append(roll(sung + (6 - (7 * piece.sharps + 6) % 12)))
+    return np.concatenate(found)
 
 
 def moved(rolls: NDArray[np.float32], semitones: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -48,6 +48,17 @@ def test_bars_of_real_chorales_are_those_of_their_voices():
             assert down == set(pitches[pitches != REST].tolist())
 
 
+def test_chords_are_those_of_the_white_keys_most_of_the_time():
+    """They are all in C major or A minor."""
+    found = choralerolls.chords("valid")
+    assert found.shape[1] == KEYS and set(np.unique(found)) == {0, 1}
+    assert found.any(axis=1).all() and found.sum(axis=1).max() <= 4
+    classes = np.zeros(12)
+    np.add.at(classes, (np.arange(KEYS) + LOWEST) % 12, found.sum(axis=0))
+    white = classes[[0, 2, 4, 5, 7, 9, 11]].sum() / classes.sum()
+    assert white > 0.9
+
+
 def test_moving_is_transposing():
     bar = choralerolls.bars("valid")[0]
     rolls = np.stack([bar.roll] * 3)
