@@ -581,7 +581,6 @@ def test_the_chapters_experiments_are_found():
 NOT_RUN = {
     "tf-bert-composers",
     "tf-bert-masking",
-    "tf-bert-tunes",
     "tf-chorales-families",
 }
 MADE = {made.name: made for made in experiments.every()}
