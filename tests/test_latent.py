@@ -39,6 +39,7 @@ class Linear:
 
 
 def test_kl_is_that_of_torch():
+    """eq:vae-kl."""
     mu, logvar = torch.randn(2, 5, 7)
     theirs = kl_divergence(Normal(mu, (0.5 * logvar).exp()), Normal(0.0, 1.0))
     torch.testing.assert_close(latent.kl_divergence(mu, logvar), theirs)
@@ -68,6 +69,7 @@ def test_log_normal_is_that_of_torch():
 
 
 def test_draws_have_their_mean_and_variance_and_pass_gradients():
+    """eq:vae-reparameterize."""
     mu = torch.tensor([1.0, -2.0], requires_grad=True)
     logvar = torch.tensor([0.5, -1.5], requires_grad=True)
     z = latent.reparameterize(mu.expand(100_000, -1), logvar.expand(100_000, -1))
@@ -80,6 +82,7 @@ def test_draws_have_their_mean_and_variance_and_pass_gradients():
 
 
 def test_bounds_of_a_linear_model_reach_its_evidence():
+    """eq:vae-elbo and eq:vae-iwae, where the posterior is right."""
     x = torch.randn(40, 1)
     exact = Linear()
     found = latent.bounds(exact, x, samples=5)
@@ -90,6 +93,7 @@ def test_bounds_of_a_linear_model_reach_its_evidence():
 
 
 def test_bounds_of_a_wrong_posterior_are_in_order_and_tighten():
+    """eq:vae-elbo and eq:vae-iwae, where it is not."""
     x = torch.randn(300, 1)
     wrong = Linear(shift=0.2, scale=1.5)
     truth = wrong.evidence(x).mean()
@@ -139,6 +143,7 @@ def test_the_arc_keeps_its_length_and_its_pace():
 
 
 def test_a_quarter_circle_by_hand():
+    """eq:vae-slerp."""
     a, b = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
     half = math.sqrt(0.5)
     torch.testing.assert_close(latent.slerp(a, b, 0.5), torch.tensor([half, half]))

@@ -38,7 +38,7 @@ ARGUMENTS: dict[str, Any] = {
     "latent_dim": 24,
     "hidden_dim": 256,
 }
-RECIPE = {"epochs": 80, "batch_size": 64, "lr": 0.002, "annealing": 0.2}
+RECIPE = {"epochs": 160, "batch_size": 64, "lr": 0.002, "annealing": 0.6}
 
 
 @functools.cache

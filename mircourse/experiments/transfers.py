@@ -97,6 +97,7 @@ def score(settings: Mapping[str, Any], *, task: str, seed: int, fast: bool) -> d
     }
 
 
+@remembered
 def changed(settings: Mapping[str, Any], *, seed: int, fast: bool) -> list[NDArray[np.int64]]:
     """Return the tunes of `items` as the settings change them."""
     asked = items(fast)
