@@ -1,6 +1,6 @@
 """A graph neural network that reads chord progressions.
 
-Lesson: book/index
+Lesson: book/gnn/messagepassing
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ChordProgressionGNN(nn.Module):
 
     Each convolution is followed by layer normalisation, ReLU and dropout, and from the second on
     its input is added to its output. A graph's vector is the mean of its nodes' vectors, weighted
-    by attention,
+    by attention, :eq:`eq:gnn-attention-pool`,
 
     .. math::
         g = \sum_{i \in G} \alpha_i h_i, \quad
@@ -39,7 +39,7 @@ class ChordProgressionGNN(nn.Module):
     where the sum goes over the nodes of that graph alone: what a graph gets does not depend on
     its batch.
 
-    Lesson: book/index
+    Lesson: book/gnn/messagepassing
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ same root   4    another chord on the same root
 `chord_edges` finds the edges in time that grows with the chords and the edges, without a look at
 each pair; `build_chord_graph` adds the features.
 
-Lesson: book/index
+Lesson: book/gnn/messagepassing
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ minor; ``o``, ``ø`` (or ``/o``) and ``+`` make a triad diminished, half-diminis
 The seventh is the key's own unless ``o7``, ``ø7``, ``M7`` or ``d7`` (the dominant's) say otherwise.
 In minor, ``VI`` and ``VII`` stand on the natural degrees, ``vi`` and ``vii`` on the raised ones.
 
-Lesson: book/index
+Lesson: book/gnn/messagepassing
 """
 
 from __future__ import annotations

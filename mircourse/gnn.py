@@ -4,7 +4,7 @@
 progression, `build_note_graph` one of notes. `ChordProgressionGNN` reads them with three graph
 convolutions; `HarmonyGNN` finds keys and scale degrees with it, in twelve transpositions at once.
 
-Lesson: book/index
+Lesson: book/gnn/messagepassing
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ The layer of the lesson, `MessagePassing`, adds the neighbours' messages up; `gr
 weights them by the degrees (GCN). `dirichlet_energy` measures how much neighbours differ, which
 shows over-smoothing.
 
-Lesson: book/index
+Lesson: book/gnn/messagepassing
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 
 class MessagePassing(nn.Module):
-    r"""A layer that mixes each node with its neighbours, the article's equation.
+    r"""A layer that mixes each node with its neighbours: the article's :eq:`eq:gnn-message`.
 
     .. math::
         h_i^{(l+1)} = \sigma\Big(W_{self} h_i^{(l)} + \sum_{j \in \mathcal{N}(i)} W_{msg}
@@ -25,7 +25,7 @@ class MessagePassing(nn.Module):
     The same as `torch_geometric.nn.GraphConv` (Morris et al., 2019, eq. 5) with a sum, before the
     activation.
 
-    Lesson: book/index
+    Lesson: book/gnn/messagepassing
 
     Parameters
     ----------
@@ -112,12 +112,14 @@ def sum_messages(message: Tensor, edge_index: Tensor, weight: Tensor | None = No
 
 
 def graph_convolution(x: Tensor, edge_index: Tensor, weight: Tensor) -> Tensor:
-    r"""Return a plain graph convolution (Kipf & Welling, 2017, eq. 2), without an activation.
+    r"""Return a plain graph convolution, :eq:`eq:gnn-gcn`, without an activation.
 
     .. math::
         h_i' = \sum_{j \in \mathcal{N}(i) \cup \{i\}} \frac{W h_j}{\sqrt{d_i d_j}}
 
-    :math:`d_i` counts the edges into i and its edge to itself.
+    :math:`d_i` counts the edges into i and its edge to itself. Kipf & Welling (2017), equation 2.
+
+    Lesson: book/gnn/messagepassing
 
     Parameters
     ----------
@@ -139,13 +141,15 @@ def graph_convolution(x: Tensor, edge_index: Tensor, weight: Tensor) -> Tensor:
 
 
 def dirichlet_energy(x: Tensor, edge_index: Tensor) -> float:
-    r"""Return how much the ends of an edge differ, beside how much any two nodes do.
+    r"""Return how much the ends of an edge differ, beside any two nodes: :eq:`eq:gnn-dirichlet`.
 
     .. math::
         E = \frac{\frac{1}{|\mathcal{E}|} \sum_{(j, i) \in \mathcal{E}} \lVert h_i - h_j \rVert^2}
         {\frac{1}{N^2} \sum_{i, j} \lVert h_i - h_j \rVert^2}
 
     1 where neighbours are no more alike than other nodes, towards 0 where they are.
+
+    Lesson: book/gnn/messagepassing
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ as types of their own.
 All are found by binary search in the sorted onsets, in time that grows with n log n and with the
 edges.
 
-Lesson: book/index
+Lesson: book/gnn/messagepassing
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Apart from the models, for it loads PyG.
 
-Lesson: book/index
+Lesson: book/gnn/messagepassing
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch_geometric.nn import MessagePassing
 
 
 class RelationalConv(MessagePassing):
-    r"""Relational graph convolution (Schlichtkrull et al., 2018, eq. 2).
+    r"""Relational graph convolution, :eq:`eq:gnn-rgcn` (Schlichtkrull et al., 2018, eq. 2).
 
     .. math::
         h_i' = W_0 h_i + b + \sum_r \frac{1}{|\mathcal{N}_r(i)|}
@@ -28,7 +28,7 @@ class RelationalConv(MessagePassing):
     `torch_geometric.nn.RGCNConv` gives the same numbers where PyG's optional library ``pyg_lib``
     is not installed; where it is, PyG 2.8 may divide by the number of edges of all types together.
 
-    Lesson: book/index
+    Lesson: book/gnn/messagepassing
 
     Parameters
     ----------

@@ -73,6 +73,7 @@ def test_types_matter_unless_convolutions_are_plain(conv):
 
 
 def test_attention_adds_up_to_one_in_each_graph():
+    """eq:gnn-attention-pool."""
     model, together = small(), Batch.from_data_list(graphs())
     h = model.encode(together.x, together.edge_index, edge_type=together.edge_type)
     weights = model.attention_weights(h, together.batch)

@@ -25,6 +25,7 @@ def graph(n=9, e=30, types=5, seed=0):
 
 
 def test_the_articles_equation_by_hand():
+    """eq:gnn-message."""
     layer = MessagePassing(2, 2)
     with torch.no_grad():
         layer.W_self.weight.copy_(torch.eye(2))
@@ -52,6 +53,7 @@ def test_message_passing_equals_pyg_value_and_gradient():
 
 
 def test_graph_convolution_equals_pyg():
+    """eq:gnn-gcn."""
     x, edges, _ = graph()
     theirs = GCNConv(6, 4, bias=False)
     found = graph_convolution(x, edges, theirs.lin.weight.T)
@@ -59,6 +61,7 @@ def test_graph_convolution_equals_pyg():
 
 
 def test_typed_convolution_equals_pyg():
+    """eq:gnn-rgcn, without the types' embedding."""
     x, edges, kinds = graph()
     ours, theirs = RelationalConv(6, 4, 5), RGCNConv(6, 4, 5)
     with torch.no_grad():
@@ -101,6 +104,7 @@ def test_sums_are_weighted():
 
 
 def test_dirichlet_energy():
+    """eq:gnn-dirichlet."""
     x, edges, _ = graph()
     near = torch.stack([(x[j] - x[i]).square().sum() for j, i in edges.T]).mean()
     pairs = torch.cdist(x, x).square().mean()

@@ -1,9 +1,9 @@
 """Write what ``data`` says of itself into the pages, so that no number is copied by hand.
 
 The comment ``<!-- results: experiments -->`` in a Markdown page becomes one section for each
-experiment, ``<!-- results: benchmarks -->`` one for each benchmark, and ``<!-- cards -->`` the
-cards of all data. The role ``{result}`cnn-filters/tall/instruments``` becomes that row's mean and
-interval.
+experiment, ``<!-- results: benchmarks -->`` one for each benchmark, ``<!-- cards -->`` the cards of
+all data, and ``<!-- verdicts: cnn -->`` a table of a chapter's claims. The role
+``{result}`cnn-filters/tall/instruments``` becomes that row's mean and interval.
 """
 
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 from docutils import nodes
 from sphinx.application import Sphinx
 
-MARK = re.compile(r"<!-- (?:results: (experiments|benchmarks)|cards) -->")
+MARK = re.compile(r"<!-- (?:results: (experiments|benchmarks)|verdicts: (\w+)|cards) -->")
 KINDS = {"ours": "ours", "baseline": "baseline", "peer": "peer", "published": "published*"}
 VERDICTS = {"holds": "holds", "holds-when": "holds, under a condition", "fails": "fails"}
 
@@ -112,6 +112,16 @@ def section(name: str, result: dict) -> Iterator[str]:
     yield ""
 
 
+def verdicts(chapter: str, results: dict[str, dict]) -> Iterator[str]:
+    """Yield the lines of a table: what was claimed, what came of it, where its figures are."""
+    yield "| claim | verdict | figures |"
+    yield "| --- | --- | --- |"
+    for name, result in results.items():
+        if name.startswith(f"{chapter}-"):
+            verdict = VERDICTS.get(result["verdict"], result["verdict"])
+            yield f"| {cell(result['claim'])} | {verdict} | {{ref}}`{name} <result-{name}>` |"
+
+
 def card(file: Path) -> str:
     """Return a card as a section: headings one level down, links to other cards within the page."""
     lines, fenced = [f"(card-{file.parent.name})="], False
@@ -125,6 +135,8 @@ def write_tables(app: Sphinx, docname: str, source: list[str]) -> None:
     """Replace the marks of a page before it is parsed."""
 
     def tables(found: re.Match) -> str:
+        if found[2] is not None:
+            return "\n".join(verdicts(found[2], load(Path(app.srcdir))))
         if found[1] is None:
             return "\n".join(
                 card(c) for c in sorted((Path(app.srcdir) / "data").glob("*/README.md"))

@@ -11,7 +11,7 @@ network is given neither. What a stack of layers is, and how it learns, is a map
 ``epochs``    and ``hidden_dim``, ``lr``, ``batch_size``
 ============= ===================================================================================
 
-Lesson: book/index
+Lesson: book/gnn/messagepassing
 """
 
 from __future__ import annotations
