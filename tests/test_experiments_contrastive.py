@@ -54,10 +54,10 @@ NAMES = (
     ("name", "row", "task"),
     [
         ("labels", "SimCLR", "instruments, 1 %"),
-        ("labels", "SimCLR, rendered notes", "instruments, 1 %"),
+        ("labels", "SimCLR on recordings", "instruments, 1 %"),
         ("labels", "SimCLR, k-NN", "dances, 10 %"),
         ("labels", "from scratch", "dances, 10 %"),
-        ("augmentations", "without speeds", "instruments, 10 %"),
+        ("augmentations", "without other notes", "instruments, 10 %"),
         ("collapse", "without negatives", "instruments, 10 %"),
         ("alignment", "with negatives", "projection"),
         ("uniformity", "untrained", "representation"),
@@ -136,12 +136,20 @@ def test_every_program_is_played_at_pitches_that_it_has():
 
 def test_views_of_a_timbre_are_its_notes():
     torch.manual_seed(0)
-    x = torch.arange(5.0)[:, None, None].expand(60, 5, 8, 9)
-    views = timbres.PitchViews()
-    views.masks = lambda spectrograms: spectrograms
-    note = views(x)
-    assert note.shape == (60, 8, 9) and (note == note[:, :1, :1]).all()
-    assert set(note[:, 0, 0].tolist()) == {0, 1, 2, 3, 4}
+    x = torch.arange(5.0)[:, None].expand(60, 5, 8).half()
+    note = timbres.TimbreViews(lambda audio: audio)(x)
+    assert note.shape == (60, 8) and note.dtype == torch.float32
+    assert (note == note[:, :1]).all() and set(note[:, 0].tolist()) == {0, 1, 2, 3, 4}
+
+
+def test_timbres_are_as_loud_as_each_other_and_long_enough_for_any_view():
+    audio = timbres.audio(seconds=selfsupervised.LONGEST, sample_rate=8000, fast=True)
+    assert audio.shape == (4, 2, round(selfsupervised.LONGEST * 8000))
+    np.testing.assert_allclose(np.abs(audio).max(axis=2), 1, atol=0.01)
+    encoder = selfsupervised.untrained(domain="instruments", seed=0).encoder
+    for strong in (False, True):
+        crop = selfsupervised.note_views(encoder, strong=strong).pipeline.steps[0]
+        assert crop.seconds + crop.latest < selfsupervised.LONGEST
 
 
 def test_uniformity_is_that_of_the_package():

@@ -3,8 +3,10 @@
 *Domains* and what is *held out* are those of `mircourse.experiments.fewlabels`. A network sees what
 is not held out, without labels; what it learned is read off by `mircourse.experiments.readouts`.
 
-Two views of a note are excerpts that play at different speeds, in noise, in a room, with parts of
-the spectrum hidden. Two views of a tune are eight bars from anywhere in it, in one of three keys.
+Two views of a timbre are two of its notes (`mircourse.experiments.timbres`), two views of a
+recorded note that note twice; both are excerpts that play at different speeds, in noise, in a room,
+with parts of the spectrum hidden. Two views of a tune are eight bars from anywhere in it, in one of
+three keys.
 """
 
 from __future__ import annotations
@@ -27,9 +29,10 @@ from mircourse.contrastive import SimCLR, Views
 from mircourse.experiments import dances, fewlabels, instruments, timbres
 from mircourse.experiments.remembered import Trained, kept
 
-VERSION = 1  # of the views and the networks; raised when they change
+VERSION = 2  # of the views and the networks; raised when they change
 RATE = 22050
 HEARD = 1.25  # seconds of a note, as the supervised networks hear them
+LONGEST = 2.2  # seconds that the views of a note are taken from
 NETWORKS: dict[str, dict[str, Any]] = {
     "instruments": {"n_classes": 19, "hop_length": instruments.HOP, "width": 0.125, "dropout": 0.0},
     "dances": {
@@ -41,7 +44,13 @@ NETWORKS: dict[str, dict[str, Any]] = {
     },
 }
 RECIPES: dict[str, dict[str, Any]] = {
-    "instruments": {"epochs": 30, "batch_size": 32, "lr": 0.002, "temperature": 0.2},
+    "instruments": {
+        "source": "rendered",
+        "epochs": 150,
+        "batch_size": 56,
+        "lr": 0.002,
+        "temperature": 0.2,
+    },
     "dances": {"epochs": 12, "batch_size": 64, "lr": 0.002, "temperature": 0.2},
 }
 PROJECTION = 64
@@ -117,8 +126,9 @@ def pretrained(
     ----------
     settings : mapping
         What differs from the domain's `RECIPES`: ``epochs``, ``batch_size``, ``lr``,
-        ``temperature``, ``negatives``; for notes ``without`` and ``strong``, or ``source``:
-        "rendered" learns from the instruments of `mircourse.experiments.timbres` instead.
+        ``temperature``, ``negatives``; for instruments ``source``, "rendered" timbres or the
+        "recorded" notes that are not held out, ``without`` and ``strong`` as in `note_views`.
+        ``without`` "Pitch" makes two views of one rendered note.
     domain, held_out : str
         See `mircourse.experiments.fewlabels`.
     seed : int
@@ -141,14 +151,17 @@ def pretrained(
         model = model.to(memory_format=torch.channels_last)
         began = time.perf_counter()
         views: Callable[[Tensor], Tensor]
-        if recipe.get("source") == "rendered":
-            x: Any = timbres.spectrograms(arguments, seconds=HEARD, fast=fast)  # (N, K, F, T)
-            views = timbres.PitchViews()
-        elif domain == "instruments":
+        if domain == "instruments":
             some = {name: recipe[name] for name in ("without", "strong") if name in recipe}
-            learn, _ = instruments.split(fewlabels.task_of(domain, held_out))
-            x = learn.audio(instruments.SECONDS)  # (N, n)
             views = note_views(model.encoder, **some)
+            if recipe["source"] == "rendered":
+                x: Any = timbres.audio(seconds=LONGEST, sample_rate=RATE, fast=fast)  # (N, K, n)
+                if recipe.get("without") == "Pitch":
+                    x = x.reshape(-1, 1, x.shape[-1])  # (N, K, n) -> (N K, 1, n)
+                views = timbres.TimbreViews(views)
+            else:
+                learn, _ = instruments.split(fewlabels.task_of(domain, held_out))
+                x = learn.audio(LONGEST)  # (N, n)
         else:
             x = tune_inputs(held_out, fast=fast)  # (N, K, F, T)
             views = TuneViews()

@@ -6,8 +6,7 @@ of one rendered instrument share all but that.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable
 
 import joblib
 import numpy as np
@@ -16,8 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mircourse import synth
-from mircourse.augment import SpecAugment
-from mircourse.cnn import MusicCNN
 from mircourse.experiments.runner import cache_dir
 from mircourse.scores import note_array
 
@@ -27,43 +24,41 @@ NOISE = 1e-3  # of the loudest sample: recordings are never digitally silent
 FONT = "timgm6mb"
 
 
-class PitchViews:
-    """One of the K notes of a timbre, (B, K, F, T) to (B, F, T), with parts hidden."""
+class TimbreViews:
+    """A view of one of the K notes of each timbre: (B, K, n) to what `views` makes of (B, n)."""
 
-    def __init__(self) -> None:
-        self.masks = SpecAugment(bands=16, frames=6)
+    def __init__(self, views: Callable[[Tensor], Tensor]) -> None:
+        self.views = views
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return a note of each timbre, another one at every call."""
-        pitch = torch.randint(x.shape[1], (len(x),))
-        return self.masks(x[torch.arange(len(x)), pitch])
+        """Return a view of a note of each timbre, another one at every call."""
+        note = torch.randint(x.shape[1], (len(x),))
+        return self.views(x[torch.arange(len(x)), note].float())
 
     def __repr__(self) -> str:
-        return f"PitchViews({self.masks!r})"
+        return f"TimbreViews({self.views!r})"
 
 
-def spectrograms(
-    arguments: Mapping[str, Any], *, seconds: float, fast: bool
-) -> NDArray[np.float32]:
-    """Return the spectrograms of the notes of every program, from the cache where they are.
+def audio(*, seconds: float, sample_rate: int, fast: bool) -> NDArray[np.float16]:
+    """Return the notes of every program, from the cache where they are, the loudest sample 1.
 
     Parameters
     ----------
-    arguments : mapping
-        Of the `MusicCNN` whose front end makes them.
     seconds : float
-        Heard of each note.
+        Of each note.
+    sample_rate : int
+        In Hz.
     fast : bool
         Four programs, two notes.
 
     Returns
     -------
-    ndarray of float32, shape (programs, notes, F, T)
+    ndarray of float16, shape (programs, notes, n)
     """
     programs, notes = (PROGRAMS[::28], 2) if fast else (PROGRAMS, NOTES)
     played = {program: pitches(program, notes=notes) for program in programs}
     memory = joblib.Memory(cache_dir() / "contrastive" / "timbres", verbose=0)
-    return memory.cache(_compute)(dict(arguments), played=played, seconds=seconds, font=FONT)
+    return memory.cache(_play)(played, seconds=seconds, sample_rate=sample_rate, font=FONT)
 
 
 def pitches(program: int, *, notes: int = NOTES) -> tuple[int, ...]:
@@ -73,21 +68,16 @@ def pitches(program: int, *, notes: int = NOTES) -> tuple[int, ...]:
     return tuple(np.linspace(*ends, notes).round().astype(int).tolist())
 
 
-def _compute(
-    arguments: dict[str, Any],
-    *,
-    played: dict[int, tuple[int, ...]],
-    seconds: float,
-    font: str,
-) -> NDArray[np.float32]:
-    encoder = MusicCNN(**arguments)
+def _play(
+    played: dict[int, tuple[int, ...]], *, seconds: float, sample_rate: int, font: str
+) -> NDArray[np.float16]:
     rng = np.random.default_rng(0)
     rows = []
     for program, of_program in played.items():
         notes = [note_array([0], [4], [pitch], velocity=90) for pitch in of_program]
-        audio = synth.render(notes, program=program, font=font, seconds=seconds)
-        loud = np.stack([one / max(1e-6, np.abs(one).max()) for one in audio])  # (K, n)
-        noisy = loud + NOISE * rng.standard_normal(loud.shape)
-        with torch.inference_mode():
-            rows.append(encoder.spectrogram(torch.from_numpy(noisy.astype(np.float32))).numpy())
+        heard = synth.render(
+            notes, program=program, font=font, seconds=seconds, sample_rate=sample_rate
+        )
+        loud = np.stack([one / max(1e-6, np.abs(one).max()) for one in heard])  # (K, n)
+        rows.append((loud + NOISE * rng.standard_normal(loud.shape)).astype(np.float16))
     return np.stack(rows)
