@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from mircourse import experiments, intervals
+from mircourse import experiments, intervals, registry
 from mircourse.experiments import (
     Metric,
     Row,
@@ -176,6 +177,22 @@ def test_a_change_makes_units_run_again(folders, change):
     changed = define(**({"rows": rows} if change == "settings" else {"version": 2}))
     report.run(changed, seeds=1)
     assert len(ran(folders)) - before == (2 if change == "settings" else before)
+
+
+def test_other_weights_make_units_run_again(folders, monkeypatch):
+    def ship(sha256):
+        known = {"weights/tall-notes.safetensors": SimpleNamespace(sha256=sha256)}
+        monkeypatch.setattr(registry, "entries", lambda: known)
+
+    loads = define(weights=["tall-notes"])
+    ship("ab" * 32)
+    report.run(loads, seeds=1)
+    before = len(ran(folders))
+    report.run(loads, seeds=1)
+    assert len(ran(folders)) == before
+    ship("cd" * 32)
+    report.run(loads, seeds=1)
+    assert len(ran(folders)) == 2 * before
 
 
 def test_only_one_row_then_the_rest(folders):

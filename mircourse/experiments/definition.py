@@ -114,6 +114,7 @@ class Experiment:
     seeds: int
     fast_seeds: int
     version: int
+    weights: Sequence[str]
 
     def tasks_of(self, row: Row) -> Sequence[str]:
         """Return the tasks that a row takes part in."""
@@ -134,6 +135,7 @@ def experiment(
     seeds: int = 5,
     fast_seeds: int = 2,
     version: int = 1,
+    weights: Sequence[str] = (),
 ) -> Callable[[RunUnit], Experiment]:
     """Make an experiment of a function that runs one unit.
 
@@ -166,6 +168,8 @@ def experiment(
         Seeds run unless the command says otherwise, and in the fast version.
     version : int
         Raise it when the code of the units changes, so that stored outcomes are not used.
+    weights : sequence of str
+        Names of the shipped weights that units load: with others, stored outcomes are not used.
 
     Raises
     ------
@@ -188,6 +192,7 @@ def experiment(
             seeds=seeds,
             fast_seeds=fast_seeds,
             version=version,
+            weights=tuple(weights),
         )
         _check(made)
         taken = _EXPERIMENTS.get(name)

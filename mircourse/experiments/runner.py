@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from mircourse import registry
 from mircourse.experiments.definition import Experiment, Row, find
 
 
@@ -153,7 +154,8 @@ def unit_file(experiment: Experiment, unit: Unit, *, fast: bool) -> Path:
     """Return where a unit's outcome is stored.
 
     The name holds a hash of everything that decides the outcome: the row's settings, the version
-    of the experiment, the task, the seed and whether it is the fast version.
+    of the experiment and the weights that it loads, the task, the seed and whether it is the fast
+    version.
     """
     key = json.dumps(_key(experiment, unit, fast), sort_keys=True)
     digest = hashlib.sha256(key.encode()).hexdigest()[:12]
@@ -277,7 +279,7 @@ def _checked(
 
 
 def _key(experiment: Experiment, unit: Unit, fast: bool) -> dict[str, Any]:
-    return {
+    key = {
         "experiment": experiment.name,
         "version": experiment.version,
         "row": unit.row.name,
@@ -286,6 +288,11 @@ def _key(experiment: Experiment, unit: Unit, fast: bool) -> dict[str, Any]:
         "seed": unit.seed,
         "fast": fast,
     }
+    if experiment.weights:
+        known = registry.entries()
+        files = {name: f"weights/{name}.safetensors" for name in experiment.weights}
+        key["weights"] = {name: known[file].sha256 for name, file in files.items()}
+    return key
 
 
 def _slug(text: str) -> str:

@@ -46,6 +46,7 @@ def in_place_and_alike(found: Comparison) -> Verdict:
     metric=Metric("share", higher_is_better=False),
     groups=FAMILIES,
     seeds=3,
+    weights=[generated.SHIPPED],
     tasks=judged.KINDS,
     rows=[
         *ROWS,
@@ -80,6 +81,7 @@ def as_real(found: Comparison, *, most: float) -> Verdict:
     metric=Metric("longest shared run", "notes", higher_is_better=False),
     groups=FAMILIES,
     seeds=3,
+    weights=[generated.SHIPPED],
     rows=ROWS,
     rule=lambda found: as_real(found, most=NOTES_MORE),
 )
@@ -94,6 +96,7 @@ def copying(row: Row, task: str, seed: int, fast: bool) -> dict[str, Any]:
     metric=Metric("accuracy"),
     groups=FAMILIES,
     seeds=3,
+    weights=[generated.SHIPPED],
     rows=[
         *ROWS,
         Row("Transformer, told no style", "baseline", DRAWN | {"styled": False}),

@@ -152,6 +152,7 @@ def better_than_mixing(found: Comparison) -> Verdict:
     metric=Metric("bits per note above the ends", higher_is_better=False),
     groups=FAMILIES,
     seeds=3,
+    weights=[interpolations.JUDGE],
     rows=WAYS,
     rule=lambda found: better_than_mixing(found),
 )
@@ -166,6 +167,7 @@ def between(row: Row, task: str, seed: int, fast: bool) -> dict[str, Any]:
     metric=Metric("largest step over the mean", higher_is_better=False),
     groups=FAMILIES,
     seeds=3,
+    weights=[interpolations.JUDGE],
     rows=WAYS,
     rule=lambda found: better_than_mixing(found),
 )
