@@ -1,6 +1,6 @@
 r"""How a loss falls with the amount of data: a power law above a floor, and its interval.
 
-Lesson: book/index
+Lesson: book/intro/why
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from mircourse.intervals import Interval
 
 
 class PowerLaw(NamedTuple):
-    r"""A loss :math:`L(n) = L_\infty + a n^{-b}`, equation eq:intro-power of the lesson.
+    r"""A loss :math:`L(n) = L_\infty + a n^{-b}`, :eq:`eq:intro-power`.
 
-    Lesson: book/index
+    Lesson: book/intro/why
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ def fit(n: ArrayLike, loss: ArrayLike, *, floor: bool = True) -> PowerLaw:
     For a given exponent the law is linear in its two other numbers, which then have a closed
     form; the exponent is searched for between 0.01 and 3.
 
-    Lesson: book/index
+    Lesson: book/intro/why
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def bootstrapped(
 ) -> tuple[Interval, Interval]:
     """Return exponent and floor with their 95 % intervals, from fits to losses drawn again.
 
-    Lesson: book/index
+    Lesson: book/intro/why
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ No spectrogram is computed. The first filters see three samples, and each block 
 that after :math:`k` blocks one frame stands for :math:`3^{k+1}` samples: the network has to find
 its own way from pressure to pitch and timbre. After Lee, Park, Kim and Nam (2017).
 
-Lesson: book/index
+Lesson: book/intro/why
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class SampleCNN(nn.Module):
     network of Lee et al. has pooled its one length of input down to a single frame; then a linear
     layer. Each waveform is first brought to mean 0 and deviation 1, which cancels loudness.
 
-    Lesson: book/index
+    Lesson: book/intro/why
 
     Parameters
     ----------

@@ -20,15 +20,16 @@ BOOK = Path(__file__).parents[1] / "book"
 class Answers:
     """Stubs and solutions of a chapter's exercises, and what its checks say of any answer."""
 
-    def __init__(self, chapter: str, count: int, **names: Any) -> None:
+    def __init__(self, chapter: str, count: int, page: str = "exercises", **names: Any) -> None:
         self.chapter, self.numbers = chapter, range(1, count + 1)
+        self._file = BOOK / chapter / f"{page}.ipynb"
         self._names = {"np": np} | names
 
     @functools.cache  # noqa: B019
     def cells(self, number: int) -> list[str]:
         """Return the code cells of an exercise, stub first, without their check."""
         call = f"check.{self.chapter}_{number}("
-        notebook = nbformat.read(BOOK / self.chapter / "exercises.ipynb", as_version=4)
+        notebook = nbformat.read(self._file, as_version=4)
         found = [c.source for c in notebook.cells if c.cell_type == "code" and call in c.source]
         return ["\n".join(x for x in source.split("\n") if call not in x) for source in found]
 

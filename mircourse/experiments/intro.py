@@ -1,6 +1,6 @@
 """The experiments of the introduction: where learning begins, what layers know, what data give.
 
-Lesson: book/index
+Lesson: book/intro/why
 """
 
 from __future__ import annotations

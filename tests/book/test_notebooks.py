@@ -37,7 +37,7 @@ def code_cells(notebook):
 
 
 def is_exercises(lesson):
-    return lesson.stem == "exercises"
+    return lesson.stem in {"exercises", "selfcheck"}
 
 
 def results_numbers():
