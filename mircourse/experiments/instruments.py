@@ -132,7 +132,7 @@ def scored(model: Any, settings: Mapping[str, Any], *, task: str) -> dict[str, A
     from mircourse import training
 
     _, score = split(task)
-    x = _heard(_inputs(model, score, shift=0), settings)
+    x = heard(inputs(model, score, shift=0), settings)
     logits = training.predict(model, x)  # (N, F, T) -> (N, n_classes)
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return outcome(score, logits.argmax(axis=1)) | {"parameters": parameters}
@@ -163,7 +163,7 @@ def trained(settings: Mapping[str, Any], *, task: str, seed: int, fast: bool) ->
     for x, y in stages:
         training.fit(
             training.ClassificationTask(model, lr=settings["lr"], label_smoothing=0.1),
-            (_heard(x, settings), y),
+            (heard(x, settings), y),
             epochs=epochs,
             batch_size=settings.get("batch_size", 32),
             seed=seed,
@@ -252,7 +252,7 @@ def _musicnn(audio: NDArray[np.float32], sample_rate: int) -> NDArray[np.float64
 
 
 def _recorded(model: Any, learn: Recordings, shifts: tuple[int, ...]) -> tuple[NDArray, NDArray]:
-    x = np.concatenate([_inputs(model, learn, shift=s) for s in shifts])  # (N * shifts, F, T)
+    x = np.concatenate([inputs(model, learn, shift=s) for s in shifts])  # (N * shifts, F, T)
     return x, np.tile(learn.labels, len(shifts))
 
 
@@ -295,7 +295,7 @@ def _rendered_inputs(
     return _SPECTROGRAMS[key]
 
 
-def _inputs(model: Any, notes: Recordings, *, shift: int) -> NDArray[np.float32]:
+def inputs(model: Any, notes: Recordings, *, shift: int) -> NDArray[np.float32]:
     """Return the model's own spectrograms of recordings, repitched by `shift`: ``(N, F, T)``."""
     key = (_front_end(model), shift)
     everything = recordings.load()
@@ -307,7 +307,8 @@ def _inputs(model: Any, notes: Recordings, *, shift: int) -> NDArray[np.float32]
     return _SPECTROGRAMS[key][[position[note.id] for note in notes]]
 
 
-def _heard(x: NDArray[np.float32], settings: Mapping[str, Any]) -> NDArray[np.float32]:
+def heard(x: NDArray[np.float32], settings: Mapping[str, Any]) -> NDArray[np.float32]:
+    """Return the part of spectrograms ``(N, F, T)`` that ``settings["seconds"]`` names."""
     frames = 1 + round(settings.get("seconds", SECONDS) * 22050) // HOP
     return np.ascontiguousarray(x[:, :, :frames])  # (N, F, T) -> (N, F, frames)
 
