@@ -3,7 +3,7 @@
 A frame is half a quarter note long. A key is down (1) in a frame if one of the voices sings it at
 the beginning of the frame. That it is struck again, a roll does not tell.
 
-Lesson: book/index
+Lesson: book/vae/musicvae
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Bar(NamedTuple):
 def roll(grid: npt.ArrayLike) -> NDArray[np.float32]:
     """Return which keys are down: pitches (T, 4) -> (T, 88).
 
-    Lesson: book/index
+    Lesson: book/vae/musicvae
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def roll(grid: npt.ArrayLike) -> NDArray[np.float32]:
 def notes_of(roll: npt.ArrayLike, *, threshold: float = 0.5) -> np.ndarray:
     """Return the notes of a roll: a key that is down in frames in a row is one note.
 
-    Lesson: book/index
+    Lesson: book/vae/musicvae
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def notes_of(roll: npt.ArrayLike, *, threshold: float = 0.5) -> np.ndarray:
 def bars(split: str) -> tuple[Bar, ...]:
     """Return the full bars of the chorales in 4/4 of a split, in major and minor.
 
-    Lesson: book/index
+    Lesson: book/vae/musicvae
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def chords(split: str) -> NDArray[np.float32]:
 
     One is taken at each quarter note in which all four voices sing; it may have passing notes.
 
-    Lesson: book/index
+    Lesson: book/vae/musicvae
 
     Parameters
     ----------

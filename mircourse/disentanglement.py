@@ -3,7 +3,7 @@ r"""How far single latent numbers stand for single factors: the mutual informati
 Both ask of each factor which latent number tells most of it, and which comes next: a code that is
 disentangled has one number for a factor, and the second tells nothing. 1 is best, 0 worst.
 
-Lesson: book/index
+Lesson: book/vae/musicvae
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def mig(z: npt.ArrayLike, factors: npt.ArrayLike, *, bins: int = BINS) -> NDArra
     of the latent number that tells most of the factor v and the one that comes next. Their mean
     over factors is the MIG of a model.
 
-    Lesson: book/index
+    Lesson: book/vae/musicvae
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def sap(z: npt.ArrayLike, factors: npt.ArrayLike) -> NDArray[np.float64]:
     The gap between the squared correlations of the factor with the two latent numbers that are
     nearest to it: what a straight line explains.
 
-    Lesson: book/index
+    Lesson: book/vae/musicvae
 
     Parameters
     ----------

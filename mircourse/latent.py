@@ -6,7 +6,7 @@ An encoder gives each input x a normal distribution over latent vectors z of D n
 2014). From these come the rate, the bounds of the likelihood, and paths from one vector to
 another.
 
-Lesson: book/index
+Lesson: book/vae/musicvae
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class VAE(Protocol):
 
 
 def reparameterize(mu: Tensor, logvar: Tensor) -> Tensor:
-    r"""Draw :math:`z = \mu + \sigma \epsilon`, :math:`\epsilon \sim \mathcal{N}(0, I)`.
+    r"""Draw :math:`z = \mu + \sigma \epsilon`, :eq:`eq:vae-reparameterize`.
 
     The chance is in :math:`\epsilon` alone, so gradients reach mean and variance (Kingma &
     Welling, 2014).
 
-    Lesson: book/index
+    Lesson: book/vae/musicvae
 
     Parameters
     ----------
@@ -58,12 +58,12 @@ def reparameterize(mu: Tensor, logvar: Tensor) -> Tensor:
 
 
 def kl_divergence(mu: Tensor, logvar: Tensor) -> Tensor:
-    r"""Return the divergence of each latent number from the prior, in nats.
+    r"""Return the divergence of each latent number from the prior, in nats, :eq:`eq:vae-kl`.
 
     .. math::
         \mathrm{KL} = \tfrac12 (\mu^2 + \sigma^2 - 1 - \log \sigma^2)
 
-    Lesson: book/index
+    Lesson: book/vae/musicvae
 
     Parameters
     ----------
@@ -102,9 +102,10 @@ def bounds(
         \mathcal{L}_K = \mathbb{E} \Big[ \log \frac1K \sum_{k=1}^K
             \frac{p(x \mid z_k)\, p(z_k)}{q(z_k \mid x)} \Big]
 
-    For K = 1 it is the ELBO; it grows with K towards :math:`\log p(x)`.
+    This is :eq:`eq:vae-iwae`. For K = 1 it is the ELBO, :eq:`eq:vae-elbo`, and it
+    grows with K towards :math:`\log p(x)`.
 
-    Lesson: book/index
+    Lesson: book/vae/musicvae
 
     Parameters
     ----------
@@ -164,7 +165,7 @@ def active_units(mu: Tensor, *, threshold: float = ACTIVE) -> Tensor:
     A number is active if the variance of its mean over the inputs is above the threshold. Where
     none is, the posterior has collapsed: the decoder has learnt to do without.
 
-    Lesson: book/index
+    Lesson: book/vae/musicvae
 
     Raises
     ------
@@ -177,7 +178,7 @@ def active_units(mu: Tensor, *, threshold: float = ACTIVE) -> Tensor:
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor | float) -> Tensor:
-    r"""Go along the arc from one vector to another (Shoemake, 1985; White, 2016).
+    r"""Go along the arc of :eq:`eq:vae-slerp` (Shoemake, 1985; White, 2016).
 
     .. math::
         \frac{\sin((1 - t)\Omega)}{\sin \Omega} a + \frac{\sin(t \Omega)}{\sin \Omega} b,
@@ -186,7 +187,7 @@ def slerp(a: Tensor, b: Tensor, t: Tensor | float) -> Tensor:
     Draws from the prior have lengths near :math:`\sqrt D`; the straight line between two of them
     passes nearer to 0, where no draw is.
 
-    Lesson: book/index
+    Lesson: book/vae/musicvae
 
     Parameters
     ----------
@@ -216,7 +217,7 @@ def slerp(a: Tensor, b: Tensor, t: Tensor | float) -> Tensor:
 def between(a: Tensor, b: Tensor, *, steps: int, path: Path = "linear") -> Tensor:
     """Return points on the way from one vector to another, both ends included.
 
-    Lesson: book/index
+    Lesson: book/vae/musicvae
 
     Parameters
     ----------

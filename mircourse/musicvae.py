@@ -9,7 +9,7 @@ decoder each z the probability of every key. It is trained on the evidence lower
 
 The networks for melodies of 2 and 16 bars are in `mircourse.hierarchicalvae`.
 
-Lesson: book/index
+Lesson: book/vae/musicvae
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Reduction = Literal["mean", "sum"]
 class MusicVAE(nn.Module):
     r"""Variational autoencoder of binary vectors (Kingma & Welling, 2014; Higgins et al., 2017).
 
-    Lesson: book/index
+    Lesson: book/vae/musicvae
 
     Parameters
     ----------

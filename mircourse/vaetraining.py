@@ -3,7 +3,7 @@ r"""Training of variational autoencoders: the loss with :math:`\beta`, annealing
 For `mircourse.musicvae.MusicVAE` and `mircourse.hierarchicalvae.MelodyVAE` alike. Apart from the
 models, so that a model alone loads nothing but PyTorch.
 
-Lesson: book/index
+Lesson: book/vae/musicvae
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class VAETask(Task):
     and the first :math:`\lambda` bits of the rate cost nothing (Kingma et al., 2016; for the whole
     vector, as Roberts et al., 2018). Both keep a strong decoder from learning to do without z.
 
-    Lesson: book/index
+    Lesson: book/vae/musicvae
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ What a network is, and how it learns, is a mapping of settings:
            split
 ========== ======================================================================================
 
-Lesson: book/index
+Lesson: book/vae/musicvae
 """
 
 from __future__ import annotations
