@@ -9,7 +9,7 @@ Lesson: book/vae/musicvae
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 
 from mircourse import choralegrid
 from mircourse.notearray import note_array
+
+if TYPE_CHECKING:
+    from mircourse.scores import Piece
 
 KEYS = 88
 LOWEST = 21
@@ -117,15 +120,9 @@ def bars(split: str) -> tuple[Bar, ...]:
     split : {"train", "valid", "test"}
         Melody families do not cross splits.
     """
-    from mircourse import scores
-
     found = []
-    for piece in scores.load("bach", split=split):
+    for piece, cells in _grids(split):
         if piece.meter != "4/4" or piece.mode not in ("major", "minor"):
-            continue
-        try:
-            cells = choralegrid.grid(piece)
-        except ValueError:  # instruments, or one of the four voices missing
             continue
         first = round(piece.pickup_beats * 4)
         frames = cells[first::CELLS]
@@ -149,15 +146,9 @@ def chords(split: str) -> NDArray[np.float32]:
     split : {"train", "valid", "test"}
         Melody families do not cross splits.
     """
-    from mircourse import scores
-
     found = []
-    for piece in scores.load("bach", split=split):
+    for piece, cells in _grids(split):
         if piece.sharps is None:
-            continue
-        try:
-            cells = choralegrid.grid(piece)
-        except ValueError:  # instruments, or one of the four voices missing
             continue
         first = round(piece.pickup_beats / choralegrid.CELL) % QUARTER
         quarters = cells[first::QUARTER]
@@ -176,3 +167,17 @@ def moved(rolls: NDArray[np.float32], semitones: NDArray[np.int64]) -> NDArray[n
         else:
             found[k, :, :by] = rolls[k, :, -by:]
     return found
+
+
+@functools.cache
+def _grids(split: str) -> tuple[tuple[Piece, NDArray], ...]:
+    """Return the chorales of a split that have four voices, each with its grid."""
+    from mircourse import scores
+
+    found = []
+    for piece in scores.load("bach", split=split):
+        try:
+            found.append((piece, choralegrid.grid(piece)))
+        except ValueError:  # instruments, or one of the four voices missing
+            continue
+    return tuple(found)

@@ -12,6 +12,7 @@ not learned from, in five folds over all notes; most of these the network has he
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -104,21 +105,16 @@ def representations(
     settings: Mapping[str, Any], *, seed: int, fast: bool
 ) -> dict[str, NDArray[np.float32]]:
     """Return every layer's vectors (N, D) of all recorded notes: maps averaged over time."""
-    key = repr(sorted(settings["network"].items()))
-    return _representations(key, settings["trained"], seed, fast, _Frozen(settings["network"]))
-
-
-class _Frozen(dict):
-    """Settings that a cache takes as they are, since their text is beside them in the key."""
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return 0
+    # As text, which a cache can tell apart.
+    network = json.dumps(settings["network"], sort_keys=True)
+    return _representations(network, settings["trained"], seed, fast)
 
 
 @functools.lru_cache(maxsize=2)
 def _representations(
-    key: str, trained: bool, seed: int, fast: bool, settings: _Frozen
+    network: str, trained: bool, seed: int, fast: bool
 ) -> dict[str, NDArray[np.float32]]:
+    settings = json.loads(network)
     if trained:
         model, _ = frontends.network(settings, task="instruments", seed=seed, fast=fast)
     else:

@@ -92,6 +92,40 @@ def probe(
     known, seconds = features(
         name, domain=domain, held_out=held_out, seed=seed, fast=fast, settings=settings
     )
+    return scored(
+        known,
+        seconds,
+        domain=domain,
+        held_out=held_out,
+        fraction=fraction,
+        seed=seed,
+        fast=fast,
+        reader=reader,
+    )
+
+
+def scored(
+    known: Mapping[str, NDArray],
+    seconds: float,
+    *,
+    domain: str,
+    held_out: str,
+    fraction: float,
+    seed: int,
+    fast: bool,
+    reader: str = "linear",
+) -> dict[str, Any]:
+    """Read the labels of held-out items off their vectors; what it gives is as of `probe`.
+
+    Parameters
+    ----------
+    known : mapping
+        A vector for each item of the domain, by its id.
+    seconds : float
+        That it took to make them.
+    domain, held_out, fraction, seed, fast, reader
+        As in `probe`.
+    """
     share: dict[str, Any] = {"domain": domain, "held_out": held_out, "fraction": fraction}
     began = time.perf_counter()
     learn, score = fewlabels.labelled(**share, seed=seed, fast=fast)

@@ -146,15 +146,7 @@ def probe(
         return readouts.probe("mfcc", **share, seed=seed, fast=fast)
     rows = _rows(dict(settings), domain=domain, held_out=held_out, seed=seed, fast=fast)
     known = dict(zip(fewlabels.ids(domain, fast=fast), rows, strict=True))
-    fitted = readouts.fitted_probe(known, **share, seed=seed, fast=fast)
-    _, score = fewlabels.labelled(domain, held_out, fraction=fraction, seed=seed, fast=fast)
-    right = fitted.predict(readouts.rows_of(known, score)) == fewlabels.labels(domain, score)
-    return {
-        "scores": right.astype(float).tolist(),
-        "groups": fewlabels.groups(domain, score),
-        "parameters": int(fitted[-1].coef_.size + fitted[-1].intercept_.size),
-        "seconds": time.perf_counter() - began,
-    }
+    return readouts.scored(known, time.perf_counter() - began, **share, seed=seed, fast=fast)
 
 
 def tuned(
