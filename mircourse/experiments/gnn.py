@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from mircourse import metrics
@@ -25,9 +26,10 @@ def twelve(**changes: Any) -> dict[str, Any]:
     }
 
 
-def alone(**changes: Any) -> dict[str, Any]:
+def alone(*, arguments: Mapping[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
     """Return the settings of a `HarmonyGNN` without a chain of keys."""
-    return twelve(arguments={"hidden_dim": 48, "dropout": 0.3, "rounds": 0}, **changes)
+    without = {"hidden_dim": 48, "dropout": 0.3, "rounds": 0}
+    return twelve(arguments={**without, **(arguments or {})}, **changes)
 
 
 def reader(model: str, arguments: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -174,11 +176,7 @@ def edges(row: Row, task: str, seed: int, fast: bool) -> dict[str, Any]:
     return degrees.run_unit(row, task, seed, fast)
 
 
-CONVOLUTIONS = {
-    "R-GCN": {"conv": "relational"},
-    "GATv2": {"conv": "attention"},
-    "GCN": {"conv": "plain"},
-}
+CONVOLUTIONS = {"R-GCN": {}, "GATv2": {"conv": "attention"}, "GCN": {"conv": "plain"}}
 
 
 @experiment(
@@ -188,14 +186,7 @@ CONVOLUTIONS = {
     groups=PIECE,
     split="five folds",
     seeds=3,
-    rows=[
-        Row(
-            name,
-            "ours",
-            twelve(arguments={"hidden_dim": 48, "dropout": 0.3, "rounds": 0, **kind}),
-        )
-        for name, kind in CONVOLUTIONS.items()
-    ],
+    rows=[Row(name, "ours", alone(arguments=kind)) for name, kind in CONVOLUTIONS.items()],
     rule=lambda found: both(found.verdict("R-GCN", "GCN"), found.verdict("GATv2", "GCN")),
 )
 def convolutions(row: Row, task: str, seed: int, fast: bool) -> dict[str, Any]:
