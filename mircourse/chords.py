@@ -96,7 +96,7 @@ def load(
     split : {"train", "valid", "test"}, optional
         All of them if left out.
     full : bool
-        Read your own copy of the corpus When in Rome instead, some 1,200 analyses; see
+        Read your own copy of the corpus When in Rome instead, more than a thousand; see
         `mircourse.wheninrome`.
     data_home : path, optional
         Where that copy is: the folder of a clone, or a zip.
