@@ -47,6 +47,7 @@ def views(n, d=5, *, seed=0, dtype=torch.float64):
     seed=st.integers(0, 99),
 )
 def test_the_loss_is_the_double_loop_of_the_equation(n, d, temperature, seed):
+    """eq:simclr-ntxent."""
     z1, z2 = views(n, d, seed=seed)
     found = nt_xent(z1, z2, temperature).item()
     assert found == pytest.approx(by_loops(z1.numpy(), z2.numpy(), temperature), rel=1e-9, abs=1e-9)

@@ -305,6 +305,7 @@ def test_embeddings_are_those_of_evaluation_mode_in_batches():
 
 
 def test_alignment_and_uniformity_are_their_sums():
+    """eq:simclr-alignment and eq:simclr-uniformity."""
     generator = torch.Generator().manual_seed(0)
     z1, z2 = (torch.randn(6, 3, generator=generator, dtype=torch.float64) for _ in range(2))
     a, b = ((z / z.norm(dim=1, keepdim=True)).numpy() for z in (z1, z2))
