@@ -72,6 +72,7 @@ def test_no_symbol_is_said_after_it_was_read(decoder, tunes):
 
 
 def test_a_bar_begins_anew_under_the_conductor_and_goes_on_in_the_flat_decoder(tunes):
+    """eq:vae-conductor: given that, bars are independent of one another."""
     z = torch.randn(len(tunes), 5)
     changed = tunes.clone()
     changed[:, :16] = (changed[:, :16] + 1) % N_SYMBOLS
@@ -82,6 +83,7 @@ def test_a_bar_begins_anew_under_the_conductor_and_goes_on_in_the_flat_decoder(t
 
 
 def test_the_conductor_makes_an_embedding_of_each_bar(tunes):
+    """eq:vae-conductor: what the conductor says."""
     model = small("hierarchical")
     z = torch.randn(3, 5)
     bars = model.decoder.conduct(z)

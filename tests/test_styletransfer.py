@@ -29,6 +29,7 @@ def reel():
 
 
 def test_an_attribute_vector_is_a_difference_of_means():
+    """eq:vae-attribute: what is in the brackets."""
     z = torch.tensor([[1.0, 0.0], [3.0, 2.0], [0.0, 5.0], [0.0, 7.0]])
     found = styletransfer.attribute_vector(z, [True, True, False, False])
     assert found.tolist() == [2.0, -5.0]
@@ -74,6 +75,7 @@ def test_with_no_strength_the_reconstruction_is_left(model, vectors, reel):
 
 
 def test_what_is_moved_is_the_code(model, vectors, reel):
+    """eq:vae-attribute."""
     row = melodybars.windows(reel, bars=2)[0].symbols[None]
     direction = vectors.between("reel", "air")
     found = styletransfer.moved(model, row, direction, strength=3.0)

@@ -33,6 +33,7 @@ def test_the_loss_is_the_models_own(frames):
 
 
 def test_free_bits_cost_nothing_and_no_gradient(frames):
+    """eq:vae-free-bits."""
     torch.manual_seed(0)
     model = MusicVAE(latent_dim=4, hidden_dim=16)
     recon, mu, logvar = model(frames)
