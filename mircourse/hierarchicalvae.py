@@ -24,6 +24,7 @@ from mircourse.melodydecoders import (
     FlatDecoder,
     HierarchicalDecoder,
     begin_at_size_one,
+    begin_bar_by_bar,
     drawing,
     likeliest,
     remember_more,
@@ -32,7 +33,8 @@ from mircourse.melodydecoders import (
 Decoder = Literal["hierarchical", "flat"]
 DECODERS = ("hierarchical", "flat")
 PATCH = 4  # steps that the encoder reads at once
-FIRST_LOGVAR = -2.0
+# At first z says more about x than chance does: its noise is an eighth of its size.
+FIRST_LOGVAR, FIRST_SIZE = -2.0, 3.0
 
 
 class MelodyEncoder(nn.Module):
@@ -72,9 +74,9 @@ class MelodyEncoder(nn.Module):
         self.to_bar = nn.Linear(2 * hidden_dim, bar_dim)
         self.fc_mu = nn.Linear(bars * bar_dim, latent_dim)
         self.fc_logvar = nn.Linear(bars * bar_dim, latent_dim)
-        begin_at_size_one(self.to_bar, self.fc_mu)
+        begin_at_size_one(self.to_bar)
+        begin_bar_by_bar(self.fc_mu, bars=bars, gain=FIRST_SIZE)
         remember_more(self.recurrent)
-        # At first z says more about x than chance does.
         nn.init.constant_(self.fc_logvar.bias, FIRST_LOGVAR)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -178,7 +178,8 @@ class HierarchicalDecoder(nn.Module):
         self.norm = nn.LayerNorm(conductor_dim)
         self.to_bar = nn.Linear(conductor_dim, bar_dim)
         self.writer = SymbolLSTM(bar_dim, hidden_dim, embedding=embedding, forget=forget)
-        begin_at_size_one(self.initial, self.share, self.to_bar)
+        begin_at_size_one(self.initial, self.to_bar)
+        begin_bar_by_bar(self.share, bars=bars)
         remember_more(self.conductor)
 
     def conduct(self, z: Tensor) -> Tensor:
@@ -211,6 +212,33 @@ def begin_at_size_one(*layers: nn.Linear) -> None:
     for layer in layers:
         layer.weight.normal_(std=layer.in_features**-0.5)
         layer.bias.zero_()
+
+
+@torch.no_grad()
+def begin_bar_by_bar(layer: nn.Linear, *, bars: int, gain: float = 1.0) -> None:
+    """Begin so that each bar has its own share of z, and what it says is heard in this bar alone.
+
+    The layer's inputs and outputs are divided into as many parts as there are bars; the block of
+    part and part is orthogonal, all others are 0. Learning so begins with bars, which is easy,
+    and may mix them later. Where z has fewer numbers than there are bars, see
+    `begin_at_size_one`.
+
+    Parameters
+    ----------
+    layer : nn.Linear
+        From the bars to z, or from z to the bars.
+    bars : int
+    gain : float
+        Size of what comes out where what goes in has size 1.
+    """
+    rows, columns = layer.out_features // bars, layer.in_features // bars
+    begin_at_size_one(layer)
+    if not rows or not columns:
+        return
+    layer.weight.zero_()
+    for bar in range(bars):
+        block = layer.weight[bar * rows : (bar + 1) * rows, bar * columns : (bar + 1) * columns]
+        nn.init.orthogonal_(block, gain=gain * max(1.0, rows / columns) ** 0.5)
 
 
 @torch.no_grad()

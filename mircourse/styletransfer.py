@@ -16,6 +16,7 @@ Lesson: book/index
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 STYLES = ("reel", "hornpipe", "air")
 ATTRIBUTES = ("mode", "density")
 WEIGHTS = "melodyvae-16"
-KEYS = 5  # semitones by which tunes are moved before they are averaged
 MINOR = ("minor", "dorian", "phrygian")
 
 
@@ -46,7 +46,7 @@ class AttributeVectors:
     Attributes
     ----------
     styles : dict of str to Tensor, (D,)
-        The mean code of each style.
+        The mean code of each style, in keys that all of them have: see `mean_codes`.
     attributes : dict of str to Tensor, (D,)
         ``"mode"``: from major to minor. ``"density"``: from the quarter of the tunes that have
         fewest notes a bar to the quarter that have most.
@@ -82,7 +82,7 @@ class AttributeVectors:
         return self.attributes[attribute]
 
 
-def attribute_vector(z: Tensor, has: Any) -> Tensor:
+def attribute_vector(z: Tensor, has: Any, *, within: Any = None) -> Tensor:
     """Return the mean code of what has an attribute minus that of what has it not.
 
     Lesson: book/index
@@ -91,6 +91,8 @@ def attribute_vector(z: Tensor, has: Any) -> Tensor:
     ----------
     z : Tensor, (N, D)
     has : array_like of bool, (N,)
+    within : sequence, (N,), optional
+        What is to make no difference, such as the key of each melody: see `mean_codes`.
 
     Returns
     -------
@@ -101,12 +103,53 @@ def attribute_vector(z: Tensor, has: Any) -> Tensor:
     ValueError
         If all have it or none.
     """
-    chosen = torch.as_tensor(np.asarray(has, dtype=bool), device=z.device)
+    chosen = np.asarray(has, dtype=bool)
     if chosen.shape != z.shape[:1] or chosen.all() or not chosen.any():
         raise ValueError(
             f"{int(chosen.sum())} of {len(z)} codes have the attribute: some have to, and some not"
         )
-    return z[chosen].mean(dim=0) - z[~chosen].mean(dim=0)
+    means = mean_codes(z, chosen.tolist(), within=within)
+    return means[True] - means[False]
+
+
+def mean_codes(z: Tensor, kinds: Any, *, within: Any = None) -> dict[Any, Tensor]:
+    """Return the mean code of each kind, of melodies that are otherwise alike.
+
+    If hornpipes stand in B flat more often than reels, the plain means differ by the key as well.
+    So each kind is averaged in each key, and its mean is that of the keys which all kinds have,
+    weighted alike for all: by the kind that has fewest melodies in the key.
+
+    Parameters
+    ----------
+    z : Tensor, (N, D)
+    kinds : sequence, (N,)
+        What each melody is.
+    within : sequence, (N,), optional
+        The key of each, or whatever else; without it, or where no key is common to all, the means
+        are plain.
+
+    Returns
+    -------
+    dict
+        For each kind, (D,).
+    """
+    kind = list(kinds)
+    cell = list(zip(kind, within if within is not None else [None] * len(kind), strict=True))
+    count = Counter(cell)
+    least = {
+        key: min(count[one, key] for one in set(kind)) for key in dict.fromkeys(k for _, k in cell)
+    }
+    total = sum(least.values())
+    # What one melody weighs in the mean of its kind.
+    share = [
+        least[key] / (total * count[one, key]) if total else 1 / kind.count(one)
+        for one, key in cell
+    ]
+    weighted = z * torch.tensor(share, dtype=z.dtype, device=z.device)[:, None]  # (N, D)
+    return {
+        one: weighted[torch.tensor([k == one for k in kind], device=z.device)].sum(dim=0)
+        for one in dict.fromkeys(kind)
+    }
 
 
 @torch.no_grad()
@@ -128,10 +171,10 @@ def tunes_of(style: str, *, split: str) -> tuple[Piece, ...]:
     return tuple(piece for piece in found if piece.meter in DUPLE and len(piece.notes))
 
 
-def learn(model: MelodyVAE, *, seed: int = 0, most: int | None = None) -> AttributeVectors:
+def learn(model: MelodyVAE, *, most: int | None = None) -> AttributeVectors:
     """Find the attribute vectors of a model in the tunes of the train split.
 
-    Each tune is moved to another key, lest a style be told by the keys of its book.
+    Tunes in the same keys are compared, lest a style be told by the keys of its book.
 
     Lesson: book/index
 
@@ -139,35 +182,28 @@ def learn(model: MelodyVAE, *, seed: int = 0, most: int | None = None) -> Attrib
     ----------
     model : MelodyVAE
         Of bars of 16 steps.
-    seed : int
-        Of the keys.
     most : int, optional
         Tunes of a style, all of them unless given. Of few, all may be in major: then there is no
         vector of the mode.
     """
-    rng = np.random.default_rng(seed)
-    rows, style, minor = [], [], []
-    for name in STYLES:
-        for piece in tunes_of(name, split="train")[:most]:
-            symbols = melodybars.windows(piece, bars=model.bars)[0].symbols
-            low, high = np.clip(melodybars.room(symbols), -KEYS, KEYS)
-            rows.append(melodybars.transpose(symbols, int(rng.integers(low, high + 1))))
-            style.append(name)
-            minor.append(piece.mode in MINOR)
-    z = codes(model, np.stack(rows))
-    density = (np.stack(rows) >= FIRST_NOTE).sum(axis=1)
+    found = [(piece, name) for name in STYLES for piece in tunes_of(name, split="train")[:most]]
+    rows = np.stack([melodybars.windows(piece, bars=model.bars)[0].symbols for piece, _ in found])
+    z = codes(model, rows)
+    minor = [piece.mode in MINOR for piece, _ in found]
+    tonic = [piece.key for piece, _ in found]
+    key = list(zip(tonic, minor, strict=True))
+    density = (rows >= FIRST_NOTE).sum(axis=1)
     few, many = np.quantile(density, [0.25, 0.75])
-    ends = (density <= few) | (density >= many)
-    kinds = np.array(style)
+    ends = np.flatnonzero((density <= few) | (density >= many))
     asked = {
-        "mode": (z, np.array(minor)),
-        "density": (z[torch.from_numpy(ends)], density[ends] >= many),
+        "mode": (z, np.array(minor), tonic),
+        "density": (z[torch.from_numpy(ends)], density[ends] >= many, [key[i] for i in ends]),
     }
     return AttributeVectors(
-        {name: z[torch.from_numpy(kinds == name)].mean(dim=0) for name in STYLES},
+        mean_codes(z, [name for _, name in found], within=key),
         {
-            name: attribute_vector(some, has)
-            for name, (some, has) in asked.items()
+            name: attribute_vector(some, has, within=within)
+            for name, (some, has, within) in asked.items()
             if has.any() and not has.all()
         },
     )

@@ -38,6 +38,24 @@ def test_an_attribute_vector_is_a_difference_of_means():
             styletransfer.attribute_vector(z, has)
 
 
+def test_means_are_of_the_same_keys():
+    """Two reels in G and one in D, a hornpipe in each, and two in B flat, where no reel is."""
+    kinds = ["reel", "reel", "reel", "hornpipe", "hornpipe", "hornpipe", "hornpipe"]
+    keys = ["G", "G", "D", "G", "D", "Bb", "Bb"]
+    z = torch.tensor([0.0, 2.0, 10.0, 5.0, 7.0, 90.0, 99.0])[:, None]
+    means = styletransfer.mean_codes(z, kinds, within=keys)
+    assert means["reel"].item() == pytest.approx((1 + 10) / 2)
+    assert means["hornpipe"].item() == pytest.approx((5 + 7) / 2)
+    assert styletransfer.mean_codes(z, kinds)["reel"].item() == pytest.approx(4)
+    apart = styletransfer.mean_codes(z, kinds, within=["G"] * 3 + ["D"] * 4)
+    assert apart["hornpipe"].item() == pytest.approx(201 / 4)
+    # Codes that tell the key and nothing else have no direction.
+    of_keys = torch.tensor([{"G": 1.0, "D": 2.0, "Bb": 3.0}[key] for key in keys])[:, None]
+    is_reel = [kind == "reel" for kind in kinds]
+    assert styletransfer.attribute_vector(of_keys, is_reel, within=keys).item() == 0
+    assert styletransfer.attribute_vector(of_keys, is_reel).item() != 0
+
+
 def test_directions_go_there_and_back(vectors):
     there, back = vectors.between("reel", "air"), vectors.between("air", "reel")
     torch.testing.assert_close(there, -back)
