@@ -37,7 +37,7 @@ FAST_TUNES = 8
 _SHAPE = {"conductor_dim": 96, "bar_dim": 48, "encoder_dim": 96, "embedding": 16, "forget": 0.6}
 _RECIPE = {"beta": 0.05, "annealing": 0.5, "free_bits": 0.0, "epochs": 8, "lr": 0.0015}
 _LONG = {**_RECIPE, "hop": 4, "batch_size": 8}
-_SHORT = {**_RECIPE, "hop": 2, "batch_size": 32}
+_SHORT = {**_RECIPE, "hop": 2, "batch_size": 16}
 
 
 def settings_of(bars: int, decoder: str) -> dict[str, Any]:
