@@ -28,6 +28,7 @@ CHAPTERS = [
     "transformer",
     "transformer_bert",
     "transformer_generation",
+    "vae_chords",
 ]
 
 
