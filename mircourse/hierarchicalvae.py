@@ -3,7 +3,7 @@
 A bidirectional LSTM reads the symbols of `mircourse.melodybars`, a quarter of a bar at a time, and
 gives mean and variance of the latent vector. One of the two decoders of `mircourse.melodydecoders`
 writes the melody again. The idea, and the comparison of the two, are those of Roberts et al.
-(2018), whose networks have some fifty times as many weights and end their encoder otherwise: they
+(2018), whose networks have hundreds of times as many weights and end their encoder otherwise: they
 take the LSTM's last states, here the states at all bar lines count.
 
 Lesson: book/index

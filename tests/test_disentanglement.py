@@ -13,6 +13,7 @@ def factors():
 
 
 def test_mutual_information_is_that_of_sklearn():
+    """eq:vae-mig: the information in it."""
     from sklearn.metrics import mutual_info_score
 
     rng = np.random.default_rng(1)
@@ -35,6 +36,7 @@ def test_bins_hold_about_equal_counts_and_equal_numbers_stay_together():
 
 
 def test_a_code_of_the_factors_themselves_has_gaps_of_one(factors):
+    """eq:vae-mig."""
     code = np.concatenate([np.exp(factors), np.zeros((2000, 1))], axis=1)
     np.testing.assert_allclose(information(code, factors)[:2].diagonal(), 1)
     assert (mig(code, factors) > 0.9).all()

@@ -33,6 +33,7 @@ def test_the_signature_is_the_articles():
 
 
 def test_the_loss_is_that_of_torch_distributions(model, frames):
+    """eq:vae-beta; for a beta of 1 minus eq:vae-elbo."""
     recon, mu, logvar = model(frames)
     fit = Bernoulli(logits=recon).log_prob(frames).sum(-1)
     rate = kl_divergence(Normal(mu, (0.5 * logvar).exp()), Normal(0.0, 1.0)).sum(-1)

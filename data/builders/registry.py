@@ -11,6 +11,8 @@ import hashlib
 import json
 from pathlib import Path
 
+from mircourse.files import write_whole
+
 LEFT_OUT = {"results", "builders", "__pycache__"}
 NOT_DATA = {".md", ".py", ".pyc"}
 # Licence and card by folder; a file named in full overrides its folder.
@@ -27,7 +29,7 @@ LICENCES = {
 def build(out: Path, source: Path | None = None) -> None:
     """Write ``<out>/registry.json``."""
     text = json.dumps({"version": 1, "files": describe(out)}, indent=1, sort_keys=True) + "\n"
-    (out / "registry.json").write_text(text, encoding="utf-8")
+    write_whole(out / "registry.json", text.encode())
 
 
 def describe(folder: Path) -> dict[str, dict[str, str | int]]:

@@ -219,10 +219,10 @@ def _arc_length(slerp):
     expect(lengths, np.full(7, np.linalg.norm(a)))
 
 
-@arc.property("where the directions are the same, or a vector is 0, it is the line")
+@arc.property("where the directions are the same or opposite, or a vector is 0, it is the line")
 def _arc_line(slerp):
     a = np.array([1.0, -2.0, 0.5])
-    for b in (a, 3 * a, np.zeros(3)):
+    for b in (a, 3 * a, np.zeros(3), -2 * a):
         expect(slerp(a, b, 0.25), 0.75 * a + 0.25 * b)
 
 
