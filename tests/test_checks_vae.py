@@ -2,7 +2,7 @@
 
 import numpy as np
 from answers import Answers, ExerciseTests
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -100,6 +100,14 @@ def arc_alone(a, b, t):
         cosine = a @ b / (np.linalg.norm(a) * np.linalg.norm(b))
         angle = np.arccos(np.clip(cosine, -1, 1))
         return (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
+
+
+def arc_that_meets_no_opposites(a, b, t):
+    """A provision for vectors that point the same way, or are 0, and none for opposite ones."""
+    lengths = np.linalg.norm(a) * np.linalg.norm(b)
+    if lengths == 0 or a @ b > (1 - 1e-9) * lengths:
+        return lerp(a, b, t)
+    return arc_alone(a, b, t)
 
 
 def priced(*, rises="to the end", bits=BIT, of="each", whole=False):
@@ -237,6 +245,7 @@ WRONG = {
     "a line, not on the sphere": (6, lerp, "the length stays"),
     "from b to a": (6, turned, "begins at a"),
     "parallel vectors": (6, arc_alone, "is the line"),
+    "opposite vectors": (6, arc_that_meets_no_opposites, "is the line"),
     "it never rises": (7, priced(rises="never"), "straight line"),
     "it rises to the end": (7, priced(rises="all along"), "straight line"),
     "no beta": (7, priced(whole=True), "beta times the rate"),
@@ -268,6 +277,7 @@ class TestExercises(ExerciseTests):
     answers, wrong = ANSWERS, WRONG
 
 
+@settings(deadline=None)
 @given(
     a=arrays(float, 6, elements=st.floats(-5, 5)),
     b=arrays(float, 6, elements=st.floats(-5, 5)),
@@ -282,6 +292,7 @@ def test_the_arc_is_the_packages(a, b, t):
     np.testing.assert_allclose(solution(6)(a, b, t), found, atol=2e-3)
 
 
+@settings(deadline=None)
 @given(roll=arrays(float, (5, 88), elements=st.floats(0, 1)))
 def test_notes_of_any_roll_make_the_roll_again(roll):
     again = np.zeros(roll.shape)
