@@ -130,7 +130,7 @@ def reconstructions(row: Row, task: str, seed: int, fast: bool) -> dict[str, Any
 
 
 SHORT = settings_of(interpolations.BARS, "hierarchical")
-ARC, LINE, MIXED, SPLICED = "latent arc", "latent line", "symbols mixed", "bars spliced"
+ARC, LINE, MIXED, SPLICED = "latent arc", "latent line", "symbols mixed", "spliced"
 WAYS = [
     Row(MIXED, "baseline", {"way": "mixing"}, note="each step from the one or from the other"),
     Row(SPLICED, "baseline", {"way": "splicing"}, deterministic=True),
