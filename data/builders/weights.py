@@ -15,6 +15,7 @@ from mircourse.experiments import (
     dances,
     instruments,
     melodies,
+    melodyvaes,
     onsets,
     rnn,
     transcribers,
@@ -105,5 +106,15 @@ def build(out: Path, source: Path | None = None) -> None:
         about=(
             "Pretraining of tf-bert-tunes, seed 0: four-bar phrases of Ryan, O'Neill and Aird, "
             "train split, whole notes hidden; half precision"
+        ),
+    )
+    coder, _ = melodyvaes.trained(melodyvaes.SHIPPED, seed=SEED, fast=False)
+    weights.save(
+        coder.half(),
+        out / "weights" / "melodyvae-16.safetensors",
+        arguments=melodyvaes.SHIPPED["arguments"],
+        about=(
+            "Row hierarchical of vae-hierarchy, 16 bars, seed 0: duple tunes of Ryan, O'Neill and "
+            "Aird, train split; half precision"
         ),
     )
