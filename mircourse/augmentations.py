@@ -202,6 +202,8 @@ class Crop(Augmentation):
         if self.latest is not None:
             room = min(room, round(self.latest * clips.sample_rate))
         first = torch.randint(room + 1, (len(clips),))
+        if room == 0:
+            return clips.moved(x[:, :n])
         index = (first[:, None] + torch.arange(n)).to(x.device)  # (B, n)
         return clips.moved(x.gather(1, index), later=-first / clips.sample_rate)
 

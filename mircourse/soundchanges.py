@@ -3,7 +3,8 @@
 Each function changes a whole batch by one amount or by one amount a clip. The spectra are those of
 `torch.stft` and the phase vocoder is torchaudio's. What it does not do well is done here:
 torchaudio resamples with a table of filters that for 22,050 to 20,812 Hz takes over a gigabyte;
-one Fourier transform resamples to any length exactly.
+one Fourier transform resamples to any length exactly. And it convolves in transforms of the very
+length that comes out, for some lengths several times as slow as a slightly longer one.
 
 Lesson: book/index
 """
@@ -112,8 +113,6 @@ def reverberated(audio: Tensor, *, seconds: Tensor, wet: Tensor, sample_rate: fl
         Energy of the reverberation as a share of that of the direct sound.
     sample_rate : float
     """
-    from torchaudio.functional import fftconvolve
-
     length = max(2, min(audio.shape[1], math.ceil(float(seconds.max()) * sample_rate)))
     time = torch.arange(length, device=audio.device, dtype=audio.dtype) / sample_rate
     decay = torch.exp(-math.log(1000) * time / seconds.to(audio)[:, None])  # (B, length)
@@ -121,12 +120,23 @@ def reverberated(audio: Tensor, *, seconds: Tensor, wet: Tensor, sample_rate: fl
     tail[:, 0] = 0  # that is the direct sound's place
     tail = tail * (wet.to(audio)[:, None] / tail.square().sum(dim=1, keepdim=True)).sqrt()
     tail[:, 0] = 1
-    return fftconvolve(audio, tail)[:, : audio.shape[1]]
+    return _convolved(audio, tail)[:, : audio.shape[1]]
 
 
 def fitted(audio: Tensor, n: int) -> Tensor:
     """Return clips cut or zero-padded at the end to `n` samples."""
     return functional.pad(audio, (0, max(0, n - audio.shape[1])))[:, :n]
+
+
+def _convolved(audio: Tensor, filters: Tensor) -> Tensor:
+    """Convolve each clip with a filter of its own, (B, n) and (B, k) -> (B, n + k - 1)."""
+    from scipy.fft import next_fast_len
+
+    whole = audio.shape[1] + filters.shape[1] - 1
+    # A transform whose length has a large prime factor takes several times as long.
+    n = next_fast_len(whole, real=True)
+    product = torch.fft.rfft(audio, n=n) * torch.fft.rfft(filters, n=n)
+    return torch.fft.irfft(product, n=n)[:, :whole]
 
 
 def _faded(audio: Tensor) -> Tensor:

@@ -72,6 +72,7 @@ def sounding(clips, b=0, k=0):
 @given(pitch=st.integers(50, 84), onset=st.floats(0.05, 0.4), up=st.integers(-5, 5))
 @pytest.mark.parametrize("kind", [PitchShift, Speed])
 def test_a_pitch_shifted_tone_has_the_pitch_and_onset_of_its_label(kind, pitch, onset, up):
+    """eq:practice-augment: what T does to the sound, T' does to its labels."""
     clips = tones([(onset, 0.65, pitch)])
     moved = kind(semitones=(up, up))(clips)
     assert moved.audio.shape == clips.audio.shape
@@ -154,6 +155,7 @@ def test_gain_is_in_decibels():
 
 
 def test_noise_has_the_power_asked_for_and_silence_stays_silent():
+    """eq:practice-snr."""
     torch.manual_seed(0)
     clips = tones([(0.0, 1.0, 69)], [(0.0, 1.0, 80)])
     noise = Noise(snr=(20, 20))(clips).audio - clips.audio
@@ -215,6 +217,7 @@ def test_a_crop_may_have_to_be_early_and_pads_what_is_too_short():
 
 
 def test_mixup_weighs_sound_and_classes_alike():
+    """eq:practice-mixup."""
     torch.manual_seed(0)
     x = torch.eye(4).repeat_interleave(5, dim=1)
     mixed = MixUp(alpha=1.0)(Clips(x, 10, classes=torch.eye(4)))

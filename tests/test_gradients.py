@@ -9,6 +9,7 @@ from mircourse.gradients import gradient_cosines
 
 
 def test_the_cosine_is_that_of_gradients_worked_out_by_hand():
+    """eq:practice-cosine."""
     rng = np.random.default_rng(0)
     w = nn.Parameter(torch.from_numpy(rng.standard_normal(5)))
     v = nn.Parameter(torch.from_numpy(rng.standard_normal((2, 3))))
