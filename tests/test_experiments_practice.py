@@ -62,6 +62,9 @@ def small(tmp_path_factory):
     passages = pianos.held_out("valid", fast=True)[:PASSAGES]
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("MIRCOURSE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        # Two of each will do: for the tape and the shift one of them is none.
+        versions = {name: some[1:3] for name, some in augmenting.VERSIONS.items()}
+        patched.setattr(augmenting, "VERSIONS", versions)
         patched.setattr(recordings, "load", lambda split=None: notes)
         patched.setattr(dances, "divided", lambda task: tunes)
         patched.setattr(fewlabels, "tunes", lambda held_out, fast: tunes)
@@ -120,75 +123,116 @@ def test_a_unit_runs_and_scores_every_held_out_item(name, row, task, small):
 # ---------------------------------------------------------------------------- augmentation
 
 
-def ramps(n=60000):
-    """Waveforms (B, K, n) that tell which key and which sample one sees."""
-    return (torch.arange(n) + 1e5 * torch.arange(3)[:, None]).double().expand(8, 3, n)
+def first_batch(change, domain, items):
+    """Return what a change makes of items, and their labels, and the material itself."""
+    model = MusicCNN(**selfsupervised.NETWORKS[domain])
+    x = torch.from_numpy(np.asarray(augmenting.material(change, domain, items, fast=True))).float()
+    y = torch.from_numpy(fewlabels.labels(domain, items))
+    return (*augmenting.changed(change, domain, model)(x, y), x, y)
 
 
 def test_without_a_change_a_note_is_heard_as_it_was_recorded(small):
-    model = selfsupervised.untrained(domain="instruments", seed=0).encoder
-    x = torch.from_numpy(augmenting.sound("instruments", small, keys=False, fast=True))
-    y = torch.from_numpy(small.labels)
-    got, shares = augmenting.changed("nothing", "instruments", model)(x, y)
-    np.testing.assert_allclose(got, selfsupervised.heard("instruments", fast=True), atol=2e-4)
-    assert torch.equal(shares.argmax(dim=1), y) and torch.equal(
-        shares.sum(dim=1), torch.ones(len(y))
-    )
+    got, y, *_ = first_batch("nothing", "instruments", small)
+    np.testing.assert_array_equal(got, selfsupervised.heard("instruments", fast=True))
+    assert torch.equal(y, torch.from_numpy(small.labels))
 
 
-def test_every_change_keeps_the_size_and_moves_the_labels_where_it_has_to(small):
+@pytest.mark.parametrize("domain", fewlabels.DOMAINS)
+def test_every_change_keeps_the_size_and_moves_the_labels_where_it_has_to(domain, small):
     torch.manual_seed(0)
-    model = selfsupervised.untrained(domain="instruments", seed=0).encoder
-    x = torch.from_numpy(augmenting.sound("instruments", small, keys=False, fast=True))[:8]
-    y = torch.arange(8)
-    plain, _ = augmenting.changed("nothing", "instruments", model)(x, y)
+    items = small[::8] if domain == "instruments" else 4 * fewlabels.tunes("test", True)[1]
+    plain, y, *_ = first_batch("nothing", domain, items)
     for change in augmenting.CHANGES:
-        got, shares = augmenting.changed(change, "instruments", model)(x, y)
+        if (change, domain) == ("keys", "instruments"):
+            continue
+        got, shares, *_ = first_batch(change, domain, items)
         assert got.shape == plain.shape and torch.isfinite(got).all()
+        assert torch.equal(got, plain) == ((change, domain) == ("nothing", "instruments"))
+        if change not in augmenting.DRAWN:
+            assert torch.equal(shares, y)
+            continue
         np.testing.assert_allclose(shares.sum(dim=1), 1, atol=1e-5)
-        mixes = change in ("mixing", "sums")
-        assert ((shares > 0).sum(dim=1).max() > 1) == mixes
-        assert torch.equal(got, plain) == (change in ("nothing", "keys"))
+        several = (shares > 0).sum(dim=1).max() > 1
+        assert several == (change in ("mixing", "sums") and len(set(y.tolist())) > 1)
 
 
-def test_a_tune_is_heard_from_anywhere_in_one_of_its_keys():
+@pytest.mark.parametrize("change", augmenting.VERSIONS)
+def test_versions_are_what_the_change_makes_of_the_sound(change, small):
+    model = MusicCNN(**selfsupervised.NETWORKS["instruments"])
+    made = augmenting.material(change, "instruments", small, fast=True)
+    audio = torch.from_numpy(small.audio(augmenting.SLACK * selfsupervised.HEARD))
+    n = round(selfsupervised.HEARD * selfsupervised.RATE)
+    for (step, rate), got in zip(augmenting.VERSIONS[change], made.swapaxes(0, 1), strict=True):
+        heard = step(augmenting.Clips(audio, selfsupervised.RATE)).audio[:, :n]
+        wanted = model.spectrogram(heard)
+        np.testing.assert_allclose(got, wanted, atol=0.02)  # rounded to half precision
+        if rate == 1 and getattr(step, "semitones", (0, 0)) == (0, 0):
+            np.testing.assert_allclose(
+                got, selfsupervised.heard("instruments", fast=True), atol=0.02
+            )
+    drawn, _, x, _ = first_batch(change, "instruments", small)
+    assert all(any(torch.equal(one, v) for v in some) for one, some in zip(drawn, x, strict=True))
+
+
+def test_an_excerpt_begins_anywhere_but_not_so_late_that_silence_is_heard(monkeypatch):
     torch.manual_seed(0)
-    starts_of = []
+    assert set(augmenting.places(torch.full((200,), 12.9), 10).tolist()) == {0, 1, 2}
+    rates = (0.8, 1.0, 1.25)
+    monkeypatch.setitem(augmenting.VERSIONS, "time stretch", [(None, rate) for rate in rates])
+    model = MusicCNN(**selfsupervised.NETWORKS["dances"])
+    # Each version counts its frames; the number of the version stands above.
+    x = torch.arange(321.0) + 1000 * torch.arange(3.0)[:, None, None]  # (3, 1, 321)
+    got, _ = augmenting.changed("time stretch", "dances", model)(
+        x.expand(300, 3, 1, 321), torch.zeros(300)
+    )
+    assert got.shape == (300, 1, dances.EXCERPT)
+    for version, rate in enumerate(rates):
+        last = got[(got[:, 0, 0] // 1000).long() == version, 0, -1] - 1000 * version
+        assert 321 / max(rate, 1) - 12 < last.max() < 321 / max(rate, 1)
 
-    class Listener:
-        def spectrogram(self, x):
-            starts_of.extend(x[:, 0].tolist())
-            return x[:, None]
 
-    for change in ("keys", "gain"):
-        transform = augmenting.changed(change, "dances", Listener())
-        got, _ = transform(ramps(), torch.zeros(8, dtype=torch.long))
-        assert got.shape == (8, 1, round(augmenting.HEARD["dances"] * dances.SAMPLE_RATE))
-    keys = {int(start // 1e5) for start in starts_of[:8]}
-    assert len(keys) > 1 and len(set(starts_of[:8])) == 8
+def test_a_tune_that_is_changed_as_sound_is_heard_from_anywhere_in_whole_frames():
+    torch.manual_seed(0)
+    model = MusicCNN(**selfsupervised.NETWORKS["dances"])
+    hop = dances.FRONT_END["hop_length"]
+    clicks = torch.zeros(24, 64000)
+    clicks[:, hop * 160] = 1
+    y = torch.zeros(24, dtype=torch.long)
+    got, _ = augmenting.changed("gain", "dances", model)(clicks, y)
+    where = got.sum(dim=1).argmax(dim=1)
+    assert len(set(where.tolist())) > 12
+    # A click in the middle of a frame is as loud in the frame before as in the one after.
+    loud = got.exp().sum(dim=1)
+    inside = [(loud[k, w - 1], loud[k, w + 1]) for k, w in enumerate(where) if 0 < w < 159]
+    for before, after in inside:
+        torch.testing.assert_close(before, after, rtol=0.05, atol=1e-6)
 
 
-def test_tunes_sound_in_the_keys_that_were_asked_for():
+def test_tunes_are_heard_in_the_keys_that_were_asked_for():
     tunes = fewlabels.tunes("test", True)[1][:3]
-    plain = augmenting.sound("dances", tunes, keys=False, fast=True)
-    moved = augmenting.sound("dances", tunes, keys=True, fast=True)
-    assert plain.shape == (3, 1, 64000) and moved.shape == (3, 3, 64000)
+    plain = augmenting.material("nothing", "dances", tunes, fast=True)
+    moved = augmenting.material("keys", "dances", tunes, fast=True)
+    assert plain.shape == (3, 1, 32, 321) and moved.shape == (3, 3, 32, 321)
     np.testing.assert_array_equal(moved[:, 0], plain[:, 0])
-    wanted = dances.audio([tunes[1].transpose(selfsupervised.KEYS[2])])[0]
-    np.testing.assert_allclose(moved[1, 2], wanted, atol=1e-3)
+    model = MusicCNN(**selfsupervised.NETWORKS["dances"])
+    wanted = dances.spectrograms(model, [tunes[1].transpose(selfsupervised.KEYS[2])])[0]
+    np.testing.assert_array_equal(moved[1, 2], wanted)
 
 
 def test_unknown_changes_and_keys_of_notes_are_refused(small):
-    with pytest.raises(ValueError, match="no change 'echo' of 'dances'; there are nothing, gain"):
+    with pytest.raises(ValueError, match="no change 'echo' of 'dances'; there are nothing, masks"):
         augmenting.changed("echo", "dances", None)
+    with pytest.raises(ValueError, match="no change 'echo' of 'dances'; there are nothing, masks"):
+        augmenting.material("echo", "dances", [], fast=True)
     with pytest.raises(ValueError, match="have no key"):
-        augmenting.sound("instruments", small, keys=True, fast=True)
+        augmenting.material("keys", "instruments", small, fast=True)
 
 
 # --------------------------------------------------------------------------- several tasks
 
 
 def test_the_two_losses_are_cross_entropies_of_their_own_logits():
+    """eq:practice-multitask, with several weights."""
     torch.manual_seed(0)
     logits, y = torch.randn(5, 107), torch.stack([torch.arange(5), 40 + torch.arange(5)], dim=1)
     parts = together.losses(logits, y)
@@ -262,6 +306,7 @@ def test_heads_are_not_shared():
 
 @pytest.mark.parametrize("origin", starts.ORIGINS)
 def test_fine_tuning_begins_with_no_opinion_and_reaches_every_weight(origin):
+    """eq:practice-transfer: body and last layer are both trained."""
     torch.manual_seed(0)
     body = starts.body_of(origin, known=False, held_out="test", seed=0, fast=True)
     x = starts.inputs(origin)[:6]
@@ -273,9 +318,11 @@ def test_fine_tuning_begins_with_no_opinion_and_reaches_every_weight(origin):
     torch.nn.init.normal_(model.output.weight)
     torch.nn.functional.cross_entropy(model(torch.from_numpy(x)), torch.arange(6)).backward()
     idle = {name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()}
-    # What comes after the vectors that are read.
+    # What comes after the vectors that are read, and what scales the input of the first filters.
     assert all(
-        name.startswith(("body.head.fc", "body.dense", "body.pool_norm", "body.output"))
+        name.startswith(
+            ("body.head.fc", "body.dense", "body.pool_norm", "body.output", "body.input_norm")
+        )
         for name in idle
     )
 
@@ -289,7 +336,9 @@ def test_a_network_that_has_learned_keeps_its_statistics():
         before = body.input_norm.running_mean.clone()
         model(x)
         assert torch.equal(body.input_norm.running_mean, before) == known
-        assert model.output.training and all(p.requires_grad for p in body.parameters())
+        assert model.output.training
+        fixed = {name for name, p in body.named_parameters() if not p.requires_grad}
+        assert fixed == {"input_norm.weight", "input_norm.bias"}
 
 
 def test_a_short_clip_is_heard_once():

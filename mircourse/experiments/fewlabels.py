@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import joblib
 import numpy as np
 from numpy.typing import NDArray
 
 from mircourse import recordings
 from mircourse.experiments import dances, instruments
+from mircourse.experiments.runner import cache_dir
 
 DOMAINS = ("instruments", "dances")
+VERSION = 1  # of the rendered tunes; raised when they change
 
 
 def labelled(
@@ -71,6 +74,18 @@ def all_tunes(fast: bool) -> list[Any]:
     """Return every tune of the domain once."""
     found = {p.id: p for held in ("valid", "test") for some in tunes(held, fast=fast) for p in some}
     return list(found.values())
+
+
+def tune_audio(*, fast: bool) -> NDArray[np.float16]:
+    """Return all tunes as audio, (N, samples), rendered once and then read from the cache."""
+    memory = joblib.Memory(cache_dir() / "fewlabels", mmap_mode="r", verbose=0)
+    return memory.cache(_render)(fast=fast, version=VERSION)
+
+
+def _render(*, fast: bool, version: int) -> NDArray[np.float16]:
+    tunes = all_tunes(fast)
+    parts = [dances.audio(tunes[k : k + 32]).astype(np.float16) for k in range(0, len(tunes), 32)]
+    return np.concatenate(parts)
 
 
 def ids(domain: str, *, fast: bool) -> list[str]:
